@@ -1,0 +1,121 @@
+package nn
+
+import (
+	"ibot/rng"
+	"ibot/torch"
+)
+
+// Mode says how a network is run.
+type Mode struct {
+	Train bool        // batch statistics, dropped paths
+	Noise *rng.Stream // where dropped paths are drawn from, while training
+}
+
+// Eval is the mode of evaluation.
+var Eval = Mode{}
+
+// Linear is y = x W^T + b over the last axis.
+type Linear struct {
+	Weight *torch.Tensor // (out, in)
+	Bias   *torch.Tensor // (out); nil without
+}
+
+// NewLinear declares a linear layer with weights from N(0, 0.02^2) and biases of 0, as every linear
+// layer of the vision transformer and of the head begins.
+func NewLinear(p *Path, in, out int) *Linear {
+	return &Linear{Weight: p.Param("weight", TruncNormal(.02), out, in), Bias: p.Param("bias", Zeros, out)}
+}
+
+// Forward maps (..., in) to (..., out).
+func (l *Linear) Forward(x *torch.Tensor) *torch.Tensor { return x.Linear(l.Weight, l.Bias) }
+
+// LayerNorm normalises over the last axis.
+type LayerNorm struct {
+	Weight, Bias *torch.Tensor // (D)
+	Eps          float64
+}
+
+// NewLayerNorm declares a layer norm over D values.
+func NewLayerNorm(p *Path, D int, eps float64) *LayerNorm {
+	return &LayerNorm{Weight: p.Param("weight", Ones, D), Bias: p.Param("bias", Zeros, D), Eps: eps}
+}
+
+// Forward keeps the shape (..., D).
+func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
+	return x.LayerNorm(l.Weight, l.Bias, l.Eps)
+}
+
+// Conv2d is a convolution with equal kernel size and stride in both directions, without padding.
+type Conv2d struct {
+	Weight *torch.Tensor // (out, in, kernel, kernel)
+	Bias   *torch.Tensor // (out)
+	Stride int
+}
+
+// NewConv2d declares a convolution with PyTorch's default initial values.
+func NewConv2d(p *Path, in, out, kernel, stride int) *Conv2d {
+	return &Conv2d{
+		Weight: p.Param("weight", FanIn, out, in, kernel, kernel),
+		Bias:   p.Param("bias", FanInBias(in*kernel*kernel), out),
+		Stride: stride,
+	}
+}
+
+// Forward maps (B, in, H, W) to (B, out, (H-kernel)/stride+1, (W-kernel)/stride+1).
+func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
+	return x.Conv2d(c.Weight, c.Bias, c.Stride, 0)
+}
+
+// WeightNormLinear is a linear layer without bias whose weight is g v/|v|, row by row: a direction
+// and a length (Salimans and Kingma 2016).
+type WeightNormLinear struct {
+	G *torch.Tensor // (out, 1)
+	V *torch.Tensor // (out, in)
+}
+
+// NewWeightNormLinear declares the layer with unit lengths.
+func NewWeightNormLinear(p *Path, in, out int) *WeightNormLinear {
+	return &WeightNormLinear{G: p.Param("weight_g", Ones, out, 1), V: p.Param("weight_v", FanIn, out, in)}
+}
+
+// Weight returns the effective weight (out, in).
+func (l *WeightNormLinear) Weight() *torch.Tensor { return torch.WeightNorm(l.V, l.G) }
+
+// Forward maps (..., in) to (..., out).
+func (l *WeightNormLinear) Forward(x *torch.Tensor) *torch.Tensor { return x.Linear(l.Weight(), nil) }
+
+// DropPath drops the whole residual branch of a sample with probability P, and scales the branches
+// that it keeps by 1/(1-P) (stochastic depth, Huang et al. 2016).
+type DropPath struct{ P float64 }
+
+// Forward keeps the shape (B, ...).
+func (d DropPath) Forward(m Mode, x *torch.Tensor) *torch.Tensor {
+	if d.P == 0 || !m.Train {
+		return x
+	}
+	shape := make([]int, x.Dims())
+	for i := range shape {
+		shape[i] = 1
+	}
+	shape[0] = x.Size(0)
+	keep := make([]float32, shape[0])
+	for i := range keep {
+		if !m.Noise.Bernoulli(d.P) {
+			keep[i] = float32(1 / (1 - d.P))
+		}
+	}
+	return x.Mul(torch.New(keep, shape...).ToDevice(x.Device()).To(x.DType()))
+}
+
+// MLP is Linear, GELU, Linear.
+type MLP struct{ FC1, FC2 *Linear }
+
+// NewMLP declares an MLP from D through hidden to D values.
+func NewMLP(p *Path, D, hidden int) *MLP {
+	return &MLP{FC1: NewLinear(p.Sub("fc1"), D, hidden), FC2: NewLinear(p.Sub("fc2"), hidden, D)}
+}
+
+// Forward keeps the shape (..., D).
+func (m *MLP) Forward(x *torch.Tensor) *torch.Tensor {
+	return m.FC2.Forward(m.FC1.Forward(x).GELU())
+}

@@ -1,0 +1,99 @@
+// The C face of the engine: what package torch calls, and all it calls.
+//
+// Rules: a function that can fail returns its error by value as a malloc'd string (NULL: no
+// error); no exception leaves; nothing that Go owns is freed or kept. A tensor handle is a
+// reference-counted TensorImpl* that the caller owns once.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef void *ib_tensor;
+typedef void *ib_op;
+
+enum ib_kind {
+	IB_NONE,
+	IB_TENSOR,      // p: handle
+	IB_INT,         // i
+	IB_DOUBLE,      // d
+	IB_BOOL,        // i
+	IB_INTS,        // i: offset into ints, n: count
+	IB_DOUBLES,     // i: offset into doubles, n: count
+	IB_TENSORS,     // i: offset into tensors, n: count
+	IB_OPT_TENSORS, // the same; a NULL handle is None
+	IB_DEVICE,      // i: type, n: index
+	IB_STRING,      // i: offset into bytes, n: length
+};
+
+typedef struct {
+	int64_t i, n;
+	double d;
+	ib_tensor p;
+	int32_t kind;
+} ib_value;
+
+// The lists that ib_values point into; they hold no Go pointers.
+typedef struct {
+	const int64_t *ints;
+	const double *doubles;
+	const ib_tensor *tensors;
+	const char *bytes;
+} ib_lists;
+
+typedef struct {
+	char *err;      // malloc'd, or NULL
+	int64_t scope;  // the scope that this thread is in
+	int32_t n;      // results written
+	int32_t oom;    // the error is "out of memory"
+} ib_result;
+
+// ib_find looks an operator up by its name ("aten::add") and overload ("Tensor"). It returns
+// NULL where this engine has no such operator.
+ib_op ib_find(const char *name, const char *overload);
+
+// ib_call runs an operator through the dispatcher: autograd, autocast and device are its
+// business. Arguments that are left out at the end take the schema's defaults.
+ib_result ib_call(ib_op op, const ib_value *args, int32_t nargs, const int64_t *ints,
+	const double *doubles, const ib_tensor *tensors, const char *bytes, ib_value *out, int32_t max_out);
+
+// Tensors.
+ib_result ib_from_host(const void *data, int64_t nbytes, int32_t dtype, const int64_t *shape,
+	int32_t ndim, ib_tensor *out);
+ib_result ib_to_host(ib_tensor t, void *data, int64_t nbytes); // contiguous CPU tensors
+ib_result ib_fill_from_host(ib_tensor t, const void *data, int64_t nbytes); // any strides, any device
+void ib_free(ib_tensor *handles, int64_t n);
+int32_t ib_dtype(ib_tensor t);
+int32_t ib_ndim(ib_tensor t);
+void ib_shape(ib_tensor t, int64_t *out);
+int64_t ib_data_ptr(ib_tensor t);
+int32_t ib_is_contiguous(ib_tensor t);
+void ib_device(ib_tensor t, int32_t *type, int32_t *index);
+
+// Autograd.
+ib_result ib_backward(ib_tensor loss, ib_tensor grad_or_null);
+ib_result ib_grad(ib_tensor t, ib_tensor *out); // *out NULL: no gradient
+ib_result ib_set_grad(ib_tensor t, ib_tensor grad_or_null);
+ib_result ib_set_requires_grad(ib_tensor t, int32_t on);
+int32_t ib_requires_grad(ib_tensor t);
+
+// Modes of the calling thread. Each returns what was set before.
+int64_t ib_set_scope(int64_t id);
+int32_t ib_set_grad_mode(int32_t on);
+int32_t ib_autocast_begin(int32_t device_type, int32_t on, int32_t dtype, int32_t *old_dtype);
+void ib_autocast_end(int32_t device_type, int32_t was_on, int32_t old_dtype);
+
+// The engine and the machine.
+const char *ib_version(void);
+char *ib_show_config(void); // malloc'd
+void ib_set_threads(int32_t n);
+int32_t ib_threads(void);
+char *ib_load_cuda(void); // malloc'd reason, or NULL: loaded
+int32_t ib_cuda_count(void);
+char *ib_gemm(void); // static: which library runs float32 products
+
+#ifdef __cplusplus
+}
+#endif
