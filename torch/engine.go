@@ -3,7 +3,7 @@ package torch
 /*
 #cgo CXXFLAGS: -std=c++17 -O2 -g0
 #cgo CFLAGS: -std=gnu17 -O2 -g0
-#cgo LDFLAGS: -ltorch -ltorch_cpu -lc10 -ldl
+#cgo LDFLAGS: -ltorch_cpu -lc10 -ldl
 #include <stdlib.h>
 #include "shim.h"
 */

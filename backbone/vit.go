@@ -1,0 +1,232 @@
+package backbone
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"ibot/nn"
+	"ibot/torch"
+)
+
+func init() {
+	for name, size := range map[string]struct{ dim, depth, heads int }{
+		"vit_tiny": {192, 12, 3}, "vit_small": {384, 12, 6}, "vit_base": {768, 12, 12}, "vit_large": {1024, 24, 16},
+	} {
+		Register(name, func(c Config, p *nn.Path) (Backbone, error) {
+			c.EmbedDim, c.Depth, c.NumHeads = or(c.EmbedDim, size.dim), or(c.Depth, size.depth), or(c.NumHeads, size.heads)
+			return newViT(c, p)
+		})
+	}
+}
+
+func or(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+const layerNormEps = 1e-6
+
+// ViT is the vision transformer (Dosovitskiy et al. 2021), pre-norm, with learned positions and a [CLS] token.
+type ViT struct {
+	Config
+	ClsToken    *torch.Tensor // (1, 1, D)
+	PosEmbed    *torch.Tensor // (1, 1+N, D)
+	MaskedEmbed *torch.Tensor // (1, D); nil without
+	PatchEmbed  *nn.Conv2d
+	Blocks      []*Block
+	Norm        *nn.LayerNorm // nil with mean pooling
+	FCNorm      *nn.LayerNorm // nil without mean pooling
+}
+
+func newViT(c Config, p *nn.Path) (*ViT, error) {
+	switch {
+	case c.PatchSize < 1 || c.ImgSize < c.PatchSize || c.ImgSize%c.PatchSize != 0:
+		return nil, fmt.Errorf("backbone: image size %d is not a multiple of patch size %d", c.ImgSize, c.PatchSize)
+	case c.EmbedDim%c.NumHeads != 0:
+		return nil, fmt.Errorf("backbone: embed_dim %d is not a multiple of num_heads %d", c.EmbedDim, c.NumHeads)
+	}
+	side := c.ImgSize / c.PatchSize
+	v := &ViT{Config: c}
+	v.ClsToken = p.Param("cls_token", nn.TruncNormal(.02), 1, 1, c.EmbedDim)
+	v.PosEmbed = p.Param("pos_embed", nn.TruncNormal(.02), 1, 1+side*side, c.EmbedDim)
+	if c.Masked {
+		v.MaskedEmbed = p.Param("masked_embed", nn.Zeros, 1, c.EmbedDim)
+	}
+	v.PatchEmbed = nn.NewConv2d(p.Sub("patch_embed").Sub("proj"), c.InChans, c.EmbedDim, c.PatchSize, c.PatchSize)
+	blocks := p.Sub("blocks")
+	for i := range c.Depth {
+		drop := c.DropPath * float64(i) / math.Max(1, float64(c.Depth-1))
+		v.Blocks = append(v.Blocks, newBlock(blocks.Sub(strconv.Itoa(i)), c, drop))
+	}
+	if c.MeanPooling {
+		v.FCNorm = nn.NewLayerNorm(p.Sub("fc_norm"), c.EmbedDim, layerNormEps)
+	} else {
+		v.Norm = nn.NewLayerNorm(p.Sub("norm"), c.EmbedDim, layerNormEps)
+	}
+	return v, nil
+}
+
+// EmbedDim is D.
+func (v *ViT) EmbedDim() int { return v.Config.EmbedDim }
+
+// Grid returns the rows and columns of patches of an image of H by W pixels.
+func (v *ViT) Grid(H, W int) (h, w int) { return H / v.PatchSize, W / v.PatchSize }
+
+// Forward maps images (B, C, H, W) to normed tokens (B, 1+N, D); see [Backbone].
+func (v *ViT) Forward(m nn.Mode, x, mask *torch.Tensor) *torch.Tensor {
+	x = v.Prepare(x, mask)
+	for _, b := range v.Blocks {
+		x = b.Forward(m, x)
+	}
+	return v.norm(x)
+}
+
+// norm is the final norm; with mean pooling only [CLS] is normed, after it took the mean of the patches.
+func (v *ViT) norm(x *torch.Tensor) *torch.Tensor {
+	if v.FCNorm == nil {
+		return v.Norm.Forward(x)
+	}
+	patches := x.From(1, 1)
+	cls := v.FCNorm.Forward(patches.Mean(1)).Unsqueeze(1).To(x.DType())
+	return torch.Cat([]*torch.Tensor{cls, patches}, 1)
+}
+
+// Prepare maps images (B, C, H, W) to the tokens (B, 1+N, D) that enter the first block. Masked
+// patches are replaced before [CLS] and positions join.
+func (v *ViT) Prepare(x, mask *torch.Tensor) *torch.Tensor {
+	return torch.Tidy(func() *torch.Tensor {
+		B, H, W := x.Size(0), x.Size(2), x.Size(3)
+		tokens := v.PatchEmbed.Forward(x).Flatten(2, 3).Transpose(1, 2) // (B, N, D)
+		if mask != nil {
+			if v.MaskedEmbed == nil {
+				panic(&torch.Error{Op: "masked_embed", Msg: "this backbone was built without a mask embedding"})
+			}
+			at := mask.Reshape(B, -1, 1)
+			tokens = torch.Where(at, v.MaskedEmbed.Unsqueeze(0).To(tokens.DType()), tokens)
+		}
+		cls := v.ClsToken.Expand(B, -1, -1)
+		return torch.Cat([]*torch.Tensor{cls, tokens}, 1).Add(v.Positions(H, W))
+	})
+}
+
+// Positions returns the position embedding (1, 1+N, D) for images of H by W pixels. Another grid
+// than the one that was learnt is resampled bicubically.
+func (v *ViT) Positions(H, W int) *torch.Tensor {
+	h, w := v.Grid(H, W)
+	side := int(math.Sqrt(float64(v.PosEmbed.Size(1) - 1)))
+	if h*w == side*side && H == W {
+		return v.PosEmbed
+	}
+	D := v.PosEmbed.Size(2)
+	grid := v.PosEmbed.From(1, 1).Reshape(1, side, side, D).Permute(0, 3, 1, 2)
+	// As the reference: the scale is that of a grid a tenth of a patch larger. PyTorch samples with the scale
+	// it is given, so a 96-pixel crop reads the 14x14 grid at steps of 14/6.1, not 14/6.
+	scale := func(n int) float64 { return (float64(n) + .1) / float64(side) }
+	grid = grid.Bicubic(h, w, scale(h), scale(w))
+	return torch.Cat([]*torch.Tensor{v.PosEmbed.Slice(1, 0, 1), grid.Permute(0, 2, 3, 1).Reshape(1, h*w, D)}, 1)
+}
+
+// LastSelfAttention returns the attention weights of the last block, (B, heads, 1+N, 1+N).
+func (v *ViT) LastSelfAttention(m nn.Mode, x *torch.Tensor) *torch.Tensor {
+	x = v.Prepare(x, nil)
+	last := len(v.Blocks) - 1
+	for _, b := range v.Blocks[:last] {
+		x = b.Forward(m, x)
+	}
+	b := v.Blocks[last]
+	return b.Attn.Weights(b.Norm1.Forward(x))
+}
+
+// IntermediateLayers returns the normed tokens after each of the last n blocks; see [Backbone]. As in the
+// reference, mean pooling leaves these as they are, for it has no final norm.
+func (v *ViT) IntermediateLayers(m nn.Mode, x *torch.Tensor, n int) []*torch.Tensor {
+	x = v.Prepare(x, nil)
+	var out []*torch.Tensor
+	for i, b := range v.Blocks {
+		x = b.Forward(m, x)
+		if len(v.Blocks)-i > n {
+			continue
+		}
+		if v.Norm == nil {
+			out = append(out, x)
+		} else {
+			out = append(out, v.Norm.Forward(x))
+		}
+	}
+	return out
+}
+
+// Block is one layer of a transformer: attention, then an MLP, each on a normed input and added to
+// what came in.
+type Block struct {
+	Gamma1, Gamma2 *torch.Tensor // (D), LayerScale (Touvron et al. 2021); nil without
+	Norm1, Norm2   *nn.LayerNorm
+	Attn           *Attention
+	MLP            *nn.MLP
+	DropPath       nn.DropPath
+}
+
+func newBlock(p *nn.Path, c Config, drop float64) *Block {
+	b := &Block{DropPath: nn.DropPath{P: drop}}
+	if c.LayerScale > 0 {
+		b.Gamma1 = p.Param("gamma_1", nn.Constant(c.LayerScale), c.EmbedDim)
+		b.Gamma2 = p.Param("gamma_2", nn.Constant(c.LayerScale), c.EmbedDim)
+	}
+	b.Norm1 = nn.NewLayerNorm(p.Sub("norm1"), c.EmbedDim, layerNormEps)
+	b.Attn = newAttention(p.Sub("attn"), c.EmbedDim, c.NumHeads)
+	b.Norm2 = nn.NewLayerNorm(p.Sub("norm2"), c.EmbedDim, layerNormEps)
+	b.MLP = nn.NewMLP(p.Sub("mlp"), c.EmbedDim, 4*c.EmbedDim)
+	return b
+}
+
+// Forward maps tokens (B, N, D) to tokens (B, N, D).
+func (b *Block) Forward(m nn.Mode, x *torch.Tensor) *torch.Tensor {
+	return torch.Tidy(func() *torch.Tensor {
+		x := x.Add(b.DropPath.Forward(m, scaled(b.Attn.Forward(b.Norm1.Forward(x)), b.Gamma1)))
+		return x.Add(b.DropPath.Forward(m, scaled(b.MLP.Forward(b.Norm2.Forward(x)), b.Gamma2)))
+	})
+}
+
+func scaled(x, gamma *torch.Tensor) *torch.Tensor {
+	if gamma == nil {
+		return x
+	}
+	return x.Mul(gamma)
+}
+
+// Attention is multi-head self-attention (Vaswani et al. 2017).
+type Attention struct {
+	QKV, Proj *nn.Linear
+	NumHeads  int
+}
+
+func newAttention(p *nn.Path, D, heads int) *Attention {
+	return &Attention{
+		QKV:      nn.NewLinear(p.Sub("qkv"), D, 3*D),
+		Proj:     nn.NewLinear(p.Sub("proj"), D, D),
+		NumHeads: heads,
+	}
+}
+
+// Forward maps tokens (B, N, D) to tokens (B, N, D).
+func (a *Attention) Forward(x *torch.Tensor) *torch.Tensor {
+	B, N, D := x.Size(0), x.Size(1), x.Size(2)
+	q, k, v := a.split(x)
+	y := torch.Attention(q, k, v) // (B, H, N, d)
+	return a.Proj.Forward(y.Transpose(1, 2).Reshape(B, N, D))
+}
+
+// Weights returns the attention weights (B, H, N, N) of tokens (B, N, D).
+func (a *Attention) Weights(x *torch.Tensor) *torch.Tensor {
+	q, k, _ := a.split(x)
+	return torch.AttentionWeights(q, k)
+}
+
+func (a *Attention) split(x *torch.Tensor) (q, k, v *torch.Tensor) {
+	B, N, D := x.Size(0), x.Size(1), x.Size(2)
+	qkv := a.QKV.Forward(x).Reshape(B, N, 3, a.NumHeads, D/a.NumHeads).Permute(2, 0, 3, 1, 4).Unbind(0)
+	return qkv[0], qkv[1], qkv[2] // (B, H, N, d)
+}

@@ -1,0 +1,52 @@
+//go:build unix
+
+package ckpt
+
+import (
+	"fmt"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapping is a whole file in memory, read-only. The pages are the file's own: they are read when
+// touched and cost no memory that the system could not take back.
+type mapping struct{ data []byte }
+
+// mapFile maps a regular file.
+func mapFile(path string) (*mapping, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: %w", err)
+	}
+	defer f.Close() // the map outlives the descriptor
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: %w", err)
+	}
+	if err := regular(path, info); err != nil {
+		return nil, err
+	}
+	if info.Size() == 0 { // which mmap refuses
+		return &mapping{}, nil
+	}
+	if info.Size() > math.MaxInt {
+		return nil, fmt.Errorf("ckpt: %s has %d bytes, more than this machine can address", path, info.Size())
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("ckpt: cannot map %s into memory: %w", path, err)
+	}
+	return &mapping{data}, nil
+}
+
+// Close takes the map away. Touching its bytes afterwards ends the program.
+func (m *mapping) Close() error {
+	if m.data == nil {
+		return nil
+	}
+	data := m.data
+	m.data = nil
+	return unix.Munmap(data)
+}

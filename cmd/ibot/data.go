@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"ibot/data/drawn"
+	"ibot/internal/progress"
+	"ibot/rng"
+)
+
+func init() { verbs = append(verbs, newDataVerb) }
+
+// newDataVerb makes ibot data, the verbs that make and look at sets of images.
+func newDataVerb() *cobra.Command {
+	verb := &cobra.Command{Use: "data", Short: "make sets of images", GroupID: groupFiles}
+	verb.AddCommand(newDataDrawVerb())
+	return verb
+}
+
+// newDataDrawVerb makes ibot data draw, which writes the drawn set to a folder.
+func newDataDrawVerb() *cobra.Command {
+	flags := struct {
+		Out      string  `name:"out" group:"Drawing" arg:"DIR" help:"folder to write to; gets train and val with a folder for each class"`
+		Classes  int     `name:"classes" range:"[2,)" help:"number of kinds of objects"`
+		Images   int     `name:"images" range:"[1,)" help:"number of images in all"`
+		Size     int     `name:"size" range:"[1,)" help:"side of an image in pixels"`
+		Seed     int     `name:"seed" range:"[0,)" help:"another seed draws other images"`
+		ValShare float64 `name:"val_share" range:"[0,1)" help:"share of the images that goes to val; 0: no val"`
+	}{Classes: 10, Images: 2000, Size: 32, ValShare: 0.2}
+	verb := &cobra.Command{
+		Use:   "draw --out DIR",
+		Short: "draw a labelled set of objects and write it as PNG files",
+		Long: "Draws objects such as stars, keys and trees, varied in place, size, rotation,\n" +
+			"colour, texture, light and background, and writes them as PNG files in class\n" +
+			"folders. The same seed draws the same images.",
+		Example: "  ibot data draw --out drawn\n" +
+			"  ibot data draw --out drawn --classes 12 --images 6000 --size 64 --seed 1",
+		Args: arguments(0, 0),
+	}
+	bind(verb, &flags)
+	verb.RunE = func(cmd *cobra.Command, _ []string) error {
+		if flags.Out == "" {
+			return needs("data draw", "out", "DIR", "the folder to write to")
+		}
+		set, err := drawn.New(rng.Seed(flags.Seed), flags.Classes, flags.Images, flags.Size)
+		if err != nil {
+			return usageError{err}
+		}
+		bar := progress.New(cmd.ErrOrStderr())
+		var start sync.Once // at the first image: what is refused at once needs no bar
+		err = drawn.Write(cmd.Context(), flags.Out, set, flags.ValShare, func(done int) {
+			start.Do(func() { bar.Start(progress.Task{Label: "drawing", Unit: "img", Total: flags.Images}) })
+			bar.Set(done, "")
+		})
+		bar.Finish()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images of %d classes\n", flags.Out, flags.Images, flags.Classes)
+		return err
+	}
+	return verb
+}

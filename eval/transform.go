@@ -1,0 +1,74 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+
+	"ibot/imaging"
+)
+
+// Transform is how evaluation brings an image to the network: the shorter side resized to Resize pixels (bicubic),
+// the middle Crop x Crop pixels cut out, each channel normalised by its Mean and Std for values in [0, 1].
+// The image must have as many channels as there are means.
+type Transform struct {
+	Resize, Crop int
+	Mean, Std    []float32
+}
+
+// wholeBelow is the side of a crop below which images are not resized larger than the crop.
+const wholeBelow = 64
+
+// DefaultTransform is the reference's transform for RGB images and a network that was trained on crops of imgSize
+// pixels a side: for 224, Resize 256 and Crop 224, and the same proportion for other sizes.
+//
+// Below 64 pixels nothing is cut off a square image (Resize is Crop): sets of such images, CIFAR among them, show the
+// object up to the border.
+func DefaultTransform(imgSize int) Transform {
+	t := Transform{
+		Resize: imgSize, Crop: imgSize,
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
+	}
+	if imgSize >= wholeBelow {
+		t.Resize = int(math.Round(float64(imgSize) * 256 / 224))
+	}
+	return t
+}
+
+// maxSize is the largest side of a crop, that of img_size in the settings of training.
+const maxSize = 8192
+
+// Validate reports the first setting that no image could be transformed with.
+func (t Transform) Validate() error {
+	switch {
+	case t.Crop < 1 || t.Crop > maxSize || t.Resize < t.Crop || t.Resize > 2*maxSize:
+		return fmt.Errorf("eval: resize %d and crop %d pixels; want 1 <= crop <= %d and crop <= resize <= %d",
+			t.Resize, t.Crop, maxSize, 2*maxSize)
+	case len(t.Mean) == 0 || len(t.Mean) != len(t.Std):
+		return fmt.Errorf("eval: %d means and %d standard deviations; want one of each for every channel", len(t.Mean), len(t.Std))
+	}
+	for c, s := range t.Std {
+		if !(s > 0) {
+			return fmt.Errorf("eval: the standard deviation of channel %d is %v; want more than 0", c, s)
+		}
+	}
+	return nil
+}
+
+// maxAspect is how many times longer one side of an image may be before its ends, which no crop shows, are cut
+// off: resized whole, a line of 1 x 100,000 pixels would take 20 GB.
+const maxAspect = 64
+
+// Pixels returns the Crop x Crop pixels of im that the network sees, before they are normalised. The result may be im
+// itself.
+func (t Transform) Pixels(im *imaging.Image) *imaging.Image {
+	if im.W == t.Crop && im.H == t.Crop && t.Resize == t.Crop {
+		return im
+	}
+	if w, h := min(im.W, maxAspect*im.H), min(im.H, maxAspect*im.W); w < im.W || h < im.H {
+		im = im.Crop(imaging.Box{Left: (im.W - w) / 2, Top: (im.H - h) / 2, Width: w, Height: h})
+	}
+	return im.ResizeShorter(t.Resize, imaging.Bicubic).CenterCrop(t.Crop)
+}
+
+// size is the number of values of a transformed image.
+func (t Transform) size() int { return len(t.Mean) * t.Crop * t.Crop }

@@ -1,0 +1,71 @@
+package imaging
+
+// #include "pixel.h"
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// Filter is a resampling filter of Pillow. When an image shrinks, its support grows with the
+// scale, so that every source pixel counts (antialiasing).
+type Filter int
+
+const (
+	BoxFilter Filter = iota // mean of the source pixels
+	Bilinear                // triangle, support 1
+	Bicubic                 // Keys' cubic with a = -0.5, support 2
+)
+
+// String returns the filter's name.
+func (f Filter) String() string {
+	switch f {
+	case BoxFilter:
+		return "box"
+	case Bilinear:
+		return "bilinear"
+	case Bicubic:
+		return "bicubic"
+	}
+	return fmt.Sprintf("Filter(%d)", int(f))
+}
+
+// Resize returns the image at w x h pixels, equal to Pillow's Image.resize. It panics where w or h
+// is not positive.
+func (im *Image) Resize(w, h int, f Filter) *Image {
+	return im.CropResize(Box{0, 0, im.W, im.H}, w, h, f)
+}
+
+// CropResize returns im.Crop(b).Resize(w, h, f) without making the crop: the pixels around b have
+// no influence.
+func (im *Image) CropResize(b Box, w, h int, f Filter) *Image {
+	if !b.inside(im) {
+		im = im.Crop(b)
+		b.Left, b.Top = 0, 0
+	}
+	if f < BoxFilter || f > Bicubic {
+		panic(fmt.Sprintf("imaging: there is no filter %d", int(f)))
+	}
+	out := New(w, h, im.C)
+	src := im.Pix[(b.Top*im.W+b.Left)*im.C:]
+	size := C.pix_resize_scratch(C.int(b.Width), C.int(b.Height), C.int(im.C), C.int(w), C.int(h), C.int(f))
+	withScratch(size, func(p unsafe.Pointer) {
+		C.pix_resize(isa, first(src), C.ptrdiff_t(len(src)), C.ptrdiff_t(im.W*im.C),
+			C.int(b.Width), C.int(b.Height), C.int(im.C), first(out.Pix), C.int(w), C.int(h), C.int(f), p)
+	})
+	return out
+}
+
+// ResizeShorter makes the shorter side size pixels long and keeps the proportions, the longer side
+// truncated to an integer as torchvision's Resize(size) does.
+func (im *Image) ResizeShorter(size int, f Filter) *Image {
+	longer := func(short, long int) int {
+		return int(math.Floor(float64(size*long) / float64(short)))
+	}
+	if im.W <= im.H {
+		return im.Resize(size, longer(im.W, im.H), f)
+	}
+	return im.Resize(longer(im.H, im.W), size, f)
+}

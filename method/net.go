@@ -1,0 +1,217 @@
+package method
+
+import (
+	"ibot/backbone"
+	"ibot/nn"
+	"ibot/rng"
+	"ibot/torch"
+)
+
+// Net is a backbone with a head; its parameters are named backbone.* and head.*.
+type Net struct {
+	Path     *nn.Path
+	Backbone backbone.Backbone
+	Head     *Head
+}
+
+// NewNet builds a net on device d, its initial values drawn from the seed.
+func NewNet(b backbone.Config, h HeadConfig, seed rng.Seed, d torch.Device) (*Net, error) {
+	p := nn.NewPath(seed, d)
+	net := &Net{Path: p}
+	var err error
+	if net.Backbone, err = backbone.New(b, p.Sub("backbone")); err != nil {
+		p.Free()
+		return nil, err
+	}
+	h.InDim = net.Backbone.EmbedDim()
+	if net.Head, err = NewHead(p.Sub("head"), h); err != nil {
+		p.Free()
+		return nil, err
+	}
+	return net, nil
+}
+
+// Config is what a student and its teacher are built with.
+type Config struct {
+	Backbone backbone.Config
+	Head     HeadConfig
+	// SharedHeadTeacher is whether the teacher's last layer serves [CLS] and patches both; the student's is Head.Shared.
+	SharedHeadTeacher bool
+	Loss              LossConfig
+}
+
+// Model is a student, its teacher and the loss between them.
+type Model struct {
+	Student, Teacher *Net
+	Loss             *Loss
+	pairs            []pair // what the moving average runs over
+}
+
+type pair struct{ student, teacher *torch.Tensor }
+
+// NewModel builds student and teacher, which start with the same weights.
+func NewModel(c Config, seed rng.Seed, d torch.Device) (*Model, error) {
+	if c.Head.Shared || c.SharedHeadTeacher {
+		c.Head.PatchOutDim = c.Head.OutDim // a shared layer has one width, and the patches' targets have it too
+	}
+	student, err := NewNet(c.Backbone, c.Head, seed, d)
+	if err != nil {
+		return nil, err
+	}
+	tb, th := c.Backbone, c.Head
+	tb.DropPath, tb.Masked = 0, false
+	th.Shared, th.NormLastLayer = c.SharedHeadTeacher, true
+	teacher, err := NewNet(tb, th, seed, d)
+	if err != nil {
+		student.Path.Free()
+		return nil, err
+	}
+	// As the reference: loaded by name, later names over earlier ones. With separate layers in the student and a shared
+	// one in the teacher, the teacher starts with the student's last_layer2.
+	teacher.Path.CopyFrom(student.Path)
+	for _, p := range teacher.Path.Params() {
+		p.RequireGrad(false)
+	}
+	m := &Model{Student: student, Teacher: teacher, Loss: NewLoss(c.Loss, th.OutDim, th.PatchOutDim, d)}
+	m.pairs = common(student.Path, teacher.Path)
+	return m, nil
+}
+
+// Free frees both nets and the centers.
+func (m *Model) Free() {
+	m.Student.Path.Free()
+	m.Teacher.Path.Free()
+	m.Loss.Free()
+}
+
+func common(student, teacher *nn.Path) []pair {
+	byName := map[string]*torch.Tensor{}
+	for _, p := range student.Params() {
+		byName[p.Name] = p.Tensor
+	}
+	var pairs []pair
+	for _, p := range teacher.Params() {
+		if s, ok := byName[p.Name]; ok {
+			pairs = append(pairs, pair{s, p.Tensor})
+		}
+	}
+	return pairs
+}
+
+// EMA moves the teacher towards the student: teacher = momentum*teacher + (1-momentum)*student, over the
+// parameters that both have. Buffers are not averaged.
+func (m *Model) EMA(momentum float64) {
+	torch.NoGrad(func() {
+		torch.Scope(func() {
+			for _, p := range m.pairs {
+				p.teacher.Lerp_(p.student, 1-momentum)
+			}
+		})
+	})
+}
+
+// Batch is the views of B images, on the device. Crops of one size lie in one tensor, crop by crop.
+type Batch struct {
+	Global *torch.Tensor // (G*B, C, S, S)
+	Local  *torch.Tensor // (L*B, C, s, s); nil without
+	Mask   *torch.Tensor // (G*B, h, w) bool on the grid of patches; nil masks nothing
+	Masked *torch.Tensor // (M) int64: where Mask is true, counted through (G*B, h*w)
+	Weight *torch.Tensor // (M): one over the number of masked patches of the crop
+}
+
+// NewMask makes the mask tensors of a batch from masks of crops (G*B) of h*w cells each, and puts them
+// on device d. Nothing masked gives three nils.
+func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *torch.Tensor) {
+	flat := make([]bool, 0, len(masks)*h*w)
+	var at []int64
+	var weights []float32
+	for _, m := range masks {
+		first := len(at)
+		for i, on := range m {
+			if on {
+				at = append(at, int64(len(flat)+i))
+			}
+		}
+		flat = append(flat, m...)
+		for range at[first:] {
+			weights = append(weights, 1/float32(len(at)-first))
+		}
+	}
+	if len(at) == 0 {
+		return nil, nil, nil
+	}
+	return torch.New(flat, len(masks), h, w).ToDevice(d), torch.New(at, len(at)).ToDevice(d), torch.New(weights, len(weights)).ToDevice(d)
+}
+
+// Forward returns the loss of a batch and what the teacher said of it, for [Loss.Update].
+//
+// Head and softmax run only for the tokens that carry loss, [CLS] and the masked patches. The patch center
+// needs the mean logit of all patches; the last layer is linear without bias, so that is the last layer of
+// the mean embedding. The result equals the plain form; no term is left out.
+func (m *Model) Forward(mode nn.Mode, b Batch, temps Temps) (Terms, Teacher) {
+	t := m.teach(b)
+	s := m.study(mode, b)
+	return m.Loss.Forward(s, t, b.Weight, temps), t
+}
+
+// teach runs the teacher on the whole global crops.
+func (m *Model) teach(b Batch) Teacher {
+	var r []*torch.Tensor
+	torch.NoGrad(func() {
+		r = torch.TidyAll(func() []*torch.Tensor {
+			mode := nn.Mode{Train: true} // as the reference: the teacher stays in train mode
+			net := m.Teacher
+			z := net.Head.Embed(mode, net.Backbone.Forward(mode, b.Global, nil)) // (G*B, 1+N, d)
+			cls := net.Head.ClsLogits(z.Select(1, 0))
+			patches := z.From(1, 1).Reshape(-1, z.Size(2)) // (G*B*N, d)
+			mean := net.Head.PatchLogits(patches.Mean(0)).Reshape(1, 1, -1)
+			var masked *torch.Tensor
+			if b.Masked != nil {
+				masked = net.Head.PatchLogits(patches.IndexSelect(0, b.Masked))
+			}
+			return []*torch.Tensor{cls, masked, cls.Mean(0).Unsqueeze(0), mean}
+		})
+	})
+	return Teacher{Cls: r[0], Masked: r[1], ClsMean: r[2], PatchMean: r[3]}
+}
+
+// study runs the student on the masked global crops and, apart, on the local ones.
+func (m *Model) study(mode nn.Mode, b Batch) Student {
+	r := torch.TidyAll(func() []*torch.Tensor {
+		net := m.Student
+		tokens := net.Backbone.Forward(mode, b.Global, b.Mask) // (G*B, 1+N, D)
+		cls, masked := m.embed(mode, tokens, b.Masked)
+		if b.Local != nil {
+			local, _ := m.embed(mode, net.Backbone.Forward(mode, b.Local, nil), nil)
+			cls = torch.Cat([]*torch.Tensor{cls, local}, 0)
+		}
+		if masked != nil {
+			masked = net.Head.PatchLogits(masked)
+		}
+		return []*torch.Tensor{net.Head.ClsLogits(cls), masked}
+	})
+	return Student{Cls: r[0], Masked: r[1]}
+}
+
+// embed runs the head's MLP on the [CLS] tokens and the chosen patches of tokens (B, 1+N, D), and on all others
+// too where it must see them.
+func (m *Model) embed(mode nn.Mode, tokens, chosen *torch.Tensor) (cls, masked *torch.Tensor) {
+	head := m.Student.Head
+	pick := func(x *torch.Tensor) *torch.Tensor {
+		return x.From(1, 1).Reshape(-1, x.Size(2)).IndexSelect(0, chosen)
+	}
+	if !head.PerToken() {
+		z := head.Embed(mode, tokens)
+		if cls = z.Select(1, 0); chosen != nil {
+			masked = pick(z)
+		}
+		return cls, masked
+	}
+	cls = tokens.Select(1, 0) // (B, D)
+	if chosen == nil {
+		return head.Embed(mode, cls), nil
+	}
+	B := cls.Size(0)
+	z := head.Embed(mode, torch.Cat([]*torch.Tensor{cls, pick(tokens)}, 0))
+	return z.Slice(0, 0, B), z.From(0, B)
+}

@@ -1,0 +1,82 @@
+package train
+
+import (
+	"ibot/backbone"
+	"ibot/method"
+	"ibot/rng"
+	"ibot/torch"
+)
+
+// imagenetMean and imagenetStd are what images of three channels are normalised with.
+var (
+	imagenetMean = []float32{0.485, 0.456, 0.406}
+	imagenetStd  = []float32{0.229, 0.224, 0.225}
+)
+
+// Normalisation returns the mean and deviation of each channel, for values in [0, 1]: ImageNet's
+// for three channels, else 1/2 and 1/4 for each.
+func (c Config) Normalisation() (mean, std []float32) {
+	if c.InChans == 3 {
+		return imagenetMean, imagenetStd
+	}
+	for range c.InChans {
+		mean, std = append(mean, .5), append(std, .25)
+	}
+	return mean, std
+}
+
+// Backbone returns what the student's backbone is built with.
+func (c Config) Backbone() backbone.Config {
+	return backbone.Config{
+		Arch: c.Arch, ImgSize: c.ImgSize, PatchSize: c.PatchSize, InChans: c.InChans,
+		EmbedDim: c.EmbedDim, Depth: c.Depth, NumHeads: c.NumHeads,
+		DropPath: c.DropPath, LayerScale: c.InitValues, Masked: c.UseMaskedIM,
+	}
+}
+
+// Model returns what student, teacher and loss are built with.
+func (c Config) Model() method.Config {
+	norm := c.NormInHead
+	if norm == "none" {
+		norm = ""
+	}
+	return method.Config{
+		Backbone: c.Backbone(),
+		Head: method.HeadConfig{
+			OutDim: c.OutDim, PatchOutDim: c.PatchOutDim, HiddenDim: c.HiddenDim, BottleneckDim: c.BottleneckDim,
+			Layers: c.HeadLayers, Norm: norm, Act: c.ActInHead, NormLastLayer: c.NormLastLayer, Shared: c.SharedHead,
+		},
+		SharedHeadTeacher: c.SharedHeadTeacher,
+		Loss: method.LossConfig{
+			GlobalCrops: c.GlobalCropsNumber, LocalCrops: c.LocalCropsNumber, Lambda1: c.Lambda1, Lambda2: c.Lambda2,
+			StudentTemp: c.StudentTemp, CenterMomentum: c.CenterMomentum, CenterMomentum2: c.CenterMomentum2,
+			HardTargets: c.HardTargets,
+		},
+	}
+}
+
+// Views returns how the views of an image are drawn.
+func (c Config) Views() method.Views {
+	mean, std := c.Normalisation()
+	return method.Views{
+		GlobalSize: c.ImgSize, LocalSize: c.LocalSize, GlobalNumber: c.GlobalCropsNumber, LocalNumber: c.LocalCropsNumber,
+		GlobalScale: c.GlobalCropsScale, LocalScale: c.LocalCropsScale, Mean: mean, Std: std,
+	}
+}
+
+// Masks returns how patches are masked.
+func (c Config) Masks() method.Masks {
+	m := method.DefaultMasks()
+	m.Ratio, m.RatioVar, m.Shape, m.StartEpoch = c.PredRatio, c.PredRatioVar, c.PredShape, c.PredStartEpoch
+	return m
+}
+
+// dtype is the type of the matrix products.
+func (c Config) dtype() torch.DType {
+	if c.Precision == "bf16" {
+		return torch.BFloat16
+	}
+	return torch.Float32
+}
+
+func (c Config) seed() rng.Seed { return rng.Seed(c.Seed) }

@@ -1,0 +1,123 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"ibot/internal/atomicfile"
+	"ibot/internal/settings"
+)
+
+// The files of a run.
+const (
+	configFile  = "config.yaml"
+	metricsFile = "metrics.jsonl"
+	logFile     = "log.txt"
+	badFile     = "bad_images.jsonl"
+	summaryFile = "summary.json"
+	eventsDir   = "tf_logs"
+	ckptDir     = "checkpoints"
+	lockFile    = ".lock"
+)
+
+// Folder is the folder of a run, held by this process until Close.
+type Folder struct {
+	Dir  string
+	lock *flock.Flock
+}
+
+// LatestCheckpoint is the path of a run's latest checkpoint.
+func LatestCheckpoint(run string) string { return filepath.Join(run, ckptDir, "latest.safetensors") }
+
+// ConfigPath is the path of a run's settings.
+func ConfigPath(run string) string { return filepath.Join(run, configFile) }
+
+// OpenFolder makes the folder of a run if it is missing, and locks it: two runs in one folder would
+// overwrite each other's checkpoints.
+func OpenFolder(dir string) (*Folder, error) {
+	if err := os.MkdirAll(filepath.Join(dir, ckptDir), 0o777); err != nil {
+		return nil, fmt.Errorf("train: cannot make the run's folder: %w; name another with --out", err)
+	}
+	lock := flock.New(filepath.Join(dir, lockFile))
+	ok, err := lock.TryLock()
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("train: cannot write to %s: %w; name another folder with --out", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("train: cannot lock %s: %w", dir, err)
+	case !ok:
+		return nil, fmt.Errorf("train: %s is in use by a run that is going on; wait for it, or name another folder with --out", dir)
+	}
+	f := &Folder{Dir: dir, lock: lock}
+	for _, d := range []string{dir, f.path(ckptDir)} {
+		if err := atomicfile.Sweep(d); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("train: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// Close lets the folder go.
+func (f *Folder) Close() error { return f.lock.Unlock() }
+
+func (f *Folder) path(elem ...string) string {
+	return filepath.Join(append([]string{f.Dir}, elem...)...)
+}
+
+// SetAside moves what an earlier run left into a subfolder, old-1, old-2 and so on, and returns its name; "" where
+// there is nothing to move.
+func (f *Folder) SetAside() (string, error) {
+	entries, err := os.ReadDir(f.Dir)
+	if err != nil {
+		return "", fmt.Errorf("train: %w", err)
+	}
+	var move []string
+	last := 0
+	for _, e := range entries {
+		var n int
+		switch _, err := fmt.Sscanf(e.Name(), "old-%d", &n); {
+		case err == nil:
+			last = max(last, n)
+		case e.Name() == lockFile:
+		case e.Name() == ckptDir && empty(f.path(ckptDir)):
+		default:
+			move = append(move, e.Name())
+		}
+	}
+	if move == nil {
+		return "", nil
+	}
+	old := fmt.Sprintf("old-%d", last+1)
+	if err := os.Mkdir(f.path(old), 0o777); err != nil {
+		return "", fmt.Errorf("train: %w", err)
+	}
+	for _, name := range move {
+		if err := os.Rename(f.path(name), f.path(old, name)); err != nil {
+			return "", fmt.Errorf("train: cannot set the earlier run aside: %w", err)
+		}
+	}
+	return old, os.MkdirAll(f.path(ckptDir), 0o777)
+}
+
+func empty(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
+}
+
+// writeConfig writes the resolved settings, with what they were run on as comments.
+func (f *Folder) writeConfig(c Config, about []string) error {
+	var b strings.Builder
+	for _, line := range about {
+		fmt.Fprintf(&b, "# %s\n", line)
+	}
+	b.WriteString("\n")
+	b.Write(settings.EncodeYAML(&c))
+	return atomicfile.WriteBytes(f.path(configFile), []byte(b.String()))
+}
