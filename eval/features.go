@@ -38,9 +38,10 @@ func (f *Features) Len() int { return len(f.Labels) }
 type ExtractOptions struct {
 	Transform Transform
 
-	// AvgPool is what of the tokens is taken, by the numbers of the reference's avgpool_patchtokens:
-	// 0 the normed [CLS] tokens of the last LastBlocks blocks; 1 the mean patch token of the last block, not
-	// normed in a vision transformer; 2 both, with normed patch tokens.
+	// AvgPool is what of the tokens is taken, by the numbers of the reference's
+	// avgpool_patchtokens: 0 the normed [CLS] tokens of the last LastBlocks blocks; 1 the mean
+	// patch token of the last block, not normed in a vision transformer; 2 both, with normed patch
+	// tokens.
 	AvgPool    int
 	LastBlocks int // 0: one
 
@@ -77,11 +78,11 @@ func (o *ExtractOptions) resolve() error {
 	return o.Transform.Validate()
 }
 
-// Extract runs all images of ds through the network, in evaluation mode and without gradients, and returns their
-// features. The caller closes them.
+// Extract runs all images of ds through the network, in evaluation mode and without gradients, and
+// returns their features. The caller closes them.
 //
-// An image that cannot be read is left out and listed in Bad; more than 5 % of them are a *[data.TooManyBad]. When ctx
-// is done, Extract returns its error.
+// An image that cannot be read is left out and listed in Bad; more than 5 % of them are a
+// *[data.TooManyBad]. When ctx is done, Extract returns its error.
 func Extract(ctx context.Context, b backbone.Backbone, ds data.Dataset, o ExtractOptions) (*Features, error) {
 	b = o.published(b)
 	return collect(ctx, ds, o, func(x *torch.Tensor) (*torch.Tensor, error) {
@@ -95,8 +96,8 @@ func Extract(ctx context.Context, b backbone.Backbone, ds data.Dataset, o Extrac
 	})
 }
 
-// published is the network as the reference evaluates it: for the mean patch alone, its vision transformers are built
-// without the final norm. It shares b's parameters.
+// published is the network as the reference evaluates it: for the mean patch alone, its vision
+// transformers are built without the final norm. It shares b's parameters.
 func (o ExtractOptions) published(b backbone.Backbone) backbone.Backbone {
 	vit, ok := b.(*backbone.ViT)
 	if !ok || o.AvgPool != meanPatches {
@@ -107,7 +108,8 @@ func (o ExtractOptions) published(b backbone.Backbone) backbone.Backbone {
 	return &unnormed
 }
 
-// choose maps images (B, C, S, S) to features (B, D) of the tokens that b gives, as the reference's extract_features.
+// choose maps images (B, C, S, S) to features (B, D) of the tokens that b gives, as the reference's
+// extract_features.
 func (o ExtractOptions) choose(b backbone.Backbone, x *torch.Tensor) (*torch.Tensor, error) {
 	blocks := max(1, o.LastBlocks)
 	layers := b.IntermediateLayers(nn.Eval, x, blocks) // each (B, 1+N, D)
@@ -127,18 +129,21 @@ func (o ExtractOptions) choose(b backbone.Backbone, x *torch.Tensor) (*torch.Ten
 	return torch.Cat(parts, 1).To(torch.Float32), nil
 }
 
-// Pixels makes features of the pixels themselves, without a network: each image resized and cropped to size x size
-// as [DefaultTransform] does without margin, less its own mean colour. Under cosine similarity, as [KNN] has it, that is
-// the correlation of two images. It is what a learnt feature has to beat.
+// PixelSize is the side to which images are brought for [Pixels] as a rule. At 224 pixels a feature
+// would have 150,528 numbers.
+const PixelSize = 32
+
+// Pixels makes features of the pixels themselves, without a network: each image brought to size x
+// size as by o.Transform without its margin, and normalised as it says. These are the numbers that a
+// network of such an input gets, and what its features have to beat. (On CIFAR-10 their k-NN was
+// better than that of pixels in [0, 1], and than that of pixels less the mean colour of each image.)
 func Pixels(ctx context.Context, ds data.Dataset, size int, o ExtractOptions) (*Features, error) {
 	o.Transform.Resize, o.Transform.Crop = size, size
-	return collect(ctx, ds, o, func(x *torch.Tensor) (*torch.Tensor, error) {
-		x = x.Flatten(2, 3) // (B, C, S*S)
-		return x.Sub(x.Mean(2).Unsqueeze(2)).Flatten(1, 2), nil
-	})
+	return collect(ctx, ds, o, func(x *torch.Tensor) (*torch.Tensor, error) { return x.Flatten(1, 3), nil })
 }
 
-// collect transforms the images of ds batch by batch, embeds each batch (B, C, S, S) as (B, D), and gathers the rows.
+// collect transforms the images of ds batch by batch, embeds each batch (B, C, S, S) as (B, D), and
+// gathers the rows.
 func collect(ctx context.Context, ds data.Dataset, o ExtractOptions, embed func(x *torch.Tensor) (*torch.Tensor, error)) (*Features, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
@@ -242,8 +247,8 @@ func (r *reader) fill(_ context.Context, b *batch, slot, image int) error {
 	return err
 }
 
-// load loads image i as the network sees it. unreadable tells what is wrong with the image, err what is wrong with the
-// whole.
+// load loads image i as the network sees it. unreadable tells what is wrong with the image, err
+// what is wrong with the whole.
 func (t Transform) load(ds data.Dataset, i int) (im *imaging.Image, unreadable, err error) {
 	im, unreadable = ds.Load(i)
 	if unreadable != nil {

@@ -8,14 +8,16 @@ import (
 	"slices"
 )
 
-// KNN is the weighted k-nearest-neighbour classifier of Wu et al. (2018), as DINO and iBOT evaluate with it: the k
-// images of a labelled bank that are most similar to a query vote for their classes, each with the weight
-// exp(cosine similarity / Temperature).
+// KNN is the weighted k-nearest-neighbour classifier of Wu et al. (2018), as DINO and iBOT evaluate
+// with it: the k images of a labelled bank that are most similar to a query vote for their classes,
+// each with the weight exp(cosine similarity / Temperature).
 type KNN struct {
 	K           []int // numbers of neighbours that vote, each with its own score
 	Temperature float64
 
 	Progress func(done int) // called after each query with the number of them; may be nil
+
+	blocks // for tests; the zero value decides by itself
 }
 
 // DefaultKNN returns the published protocol: 10, 20, 100 and 200 neighbours, temperature 0.07.
@@ -40,13 +42,13 @@ type KNNScore struct {
 
 // Classify classifies the queries by the bank.
 //
-// Classes are ranked by their votes, and of equal ones the lower number is first. A class without a vote is in no top-5,
-// though fewer than five have one: the reference fills such a top-5 with whatever classes an unstable sort of zeros
-// brings up.
+// Classes are ranked by their votes, and of equal ones the lower number is first. A class without a
+// vote is in no top-5, though fewer than five have one: the reference fills such a top-5 with
+// whatever classes an unstable sort of zeros brings up.
 //
-// Numbers of neighbours that the bank does not have are left out, with a note; it errs where none is left. It errs
-// too where an image has no label, where the two sets number their classes differently (see
-// [ibot/data.WithClasses]), and as [Nearest] does.
+// Numbers of neighbours that the bank does not have are left out, with a note; it errs where none
+// is left. It errs too where an image has no label, where the two sets number their classes
+// differently (see [ibot/data.WithClasses]), and as [Nearest] does.
 func (c KNN) Classify(ctx context.Context, bank, queries *Features) (*KNNResult, error) {
 	return c.classify(ctx, bank, queries, false)
 }
@@ -75,7 +77,7 @@ func (c KNN) classify(ctx context.Context, bank, queries *Features, leaveOneOut 
 	if r.Scores == nil {
 		return nil, fmt.Errorf("eval: %d neighbours were asked for, but there are only %d images to choose from; ask for fewer", slices.Min(c.K), r.Bank)
 	}
-	s := search{bank: bank.X, queries: queries.X, k: r.Scores[len(r.Scores)-1].K, leaveOneOut: leaveOneOut}
+	s := search{bank: bank.X, queries: queries.X, k: r.Scores[len(r.Scores)-1].K, leaveOneOut: leaveOneOut, blocks: c.blocks}
 	votes := make([]float64, r.Classes)
 	err := s.run(ctx, func(query int, near []Neighbour) {
 		c.vote(r.Scores, near, bank.Labels, queries.Labels[query], votes)
@@ -93,15 +95,16 @@ func (c KNN) classify(ctx context.Context, bank, queries *Features, leaveOneOut 
 	return r, nil
 }
 
-// vote lets the neighbours of one query vote, and counts in each score whether label came first, and among the
-// first five. votes is room for a number a class.
+// vote lets the neighbours of one query vote, and counts in each score whether label came first,
+// and among the first five. votes is room for a number a class.
 func (c KNN) vote(scores []KNNScore, near []Neighbour, labels []int, label int, votes []float64) {
 	clear(votes)
 	cast := 0
 	for i := range scores {
 		s := &scores[i]
 		for _, n := range near[cast:s.K] {
-			// Divided by the nearest one's weight, which changes no ranking: so no temperature overflows.
+			// Divided by the nearest one's weight, which changes no ranking: so no temperature
+			// overflows.
 			votes[labels[n.Index]] += math.Exp(float64(n.Similarity-near[0].Similarity) / c.Temperature)
 		}
 		cast = s.K

@@ -31,6 +31,23 @@ func newFeatures(t testing.TB, x []float32, labels []int, classes int) *Features
 	return f
 }
 
+// devices are those that this machine has: the CPU, and a CUDA device where there is one.
+func devices() []torch.Device {
+	if n, _ := torch.CUDADevices(); n > 0 {
+		return []torch.Device{torch.CPU, {Type: torch.CUDAType}}
+	}
+	return []torch.Device{torch.CPU}
+}
+
+// to moves the features to device d.
+func (f *Features) to(d torch.Device) {
+	torch.Scope(func() {
+		old := f.X
+		f.X = old.ToDevice(d).Clone().Own()
+		old.Free()
+	})
+}
+
 // checkLive fails the test if tensors made in it are left when it ends.
 func checkLive(t *testing.T) {
 	t.Helper()
@@ -55,9 +72,20 @@ func goldenFeatures(t *testing.T, f *golden.File, part string) *Features {
 }
 
 func TestKNNGolden(t *testing.T) {
-	checkLive(t)
-	f := golden.Open(t, "e_knn.npz")
-	bank, queries := goldenFeatures(t, f, "train"), goldenFeatures(t, f, "test")
+	for _, d := range devices() {
+		t.Run(d.String(), func(t *testing.T) {
+			checkLive(t)
+			f := golden.Open(t, "e_knn.npz")
+			bank, queries := goldenFeatures(t, f, "train"), goldenFeatures(t, f, "test")
+			bank.to(d)
+			queries.to(d)
+			checkKNNGolden(t, f, bank, queries)
+		})
+	}
+}
+
+func checkKNNGolden(t *testing.T, f *golden.File, bank, queries *Features) {
+	t.Helper()
 	r, err := KNN{K: []int{100, 10, 20, 601}, Temperature: 0.07}.Classify(t.Context(), bank, queries)
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +181,7 @@ func TestKNNAgainstPlainLoop(t *testing.T) {
 		k                   []int
 		tied                bool // rows of a few corners of a cube: many similarities are equal, and all are exact
 		leaveOneOut         bool
+		narrow              bool
 		queryRows, bankRows int
 		temperature         float64
 	}{
@@ -161,6 +190,9 @@ func TestKNNAgainstPlainLoop(t *testing.T) {
 		{name: "k in the last block only", n: 50, m: 9, D: 6, classes: 3, k: []int{40}, queryRows: 4, bankRows: 7, temperature: .5},
 		{name: "ties", n: 300, m: 40, D: 4, classes: 5, k: []int{1, 7, 30}, tied: true, temperature: .07},
 		{name: "ties in blocks", n: 300, m: 40, D: 4, classes: 5, k: []int{1, 7, 30}, tied: true, queryRows: 3, bankRows: 11, temperature: .07},
+		{name: "narrow", n: 200, m: 37, D: 8, classes: 7, k: []int{1, 5, 200}, narrow: true, temperature: .07},
+		{name: "narrow, blocks", n: 200, m: 37, D: 8, classes: 7, k: []int{1, 30}, narrow: true, queryRows: 10, bankRows: 41, temperature: .07},
+		{name: "narrow, leave one out", n: 90, m: 90, D: 6, classes: 6, k: []int{1, 4, 89}, narrow: true, leaveOneOut: true, bankRows: 33, temperature: .07},
 		{name: "two classes", n: 60, m: 20, D: 3, classes: 2, k: []int{9}, temperature: .07},
 		{name: "leave one out", n: 90, m: 90, D: 6, classes: 6, k: []int{4, 89}, leaveOneOut: true, temperature: .07},
 		{name: "leave one out, ties, blocks", n: 90, m: 90, D: 4, classes: 6, k: []int{4, 89}, tied: true, leaveOneOut: true, queryRows: 8, bankRows: 9, temperature: .07},
@@ -192,6 +224,7 @@ func TestKNNAgainstPlainLoop(t *testing.T) {
 				queries = newFeatures(t, y, labels(test.m), test.classes)
 			}
 			c := KNN{K: test.k, Temperature: test.temperature}
+			c.queryRows, c.bankRows, c.narrow = test.queryRows, test.bankRows, test.narrow
 			got, err := c.classify(t.Context(), bank, queries, test.leaveOneOut)
 			if err != nil {
 				t.Fatal(err)
@@ -290,7 +323,8 @@ func TestVotesDoNotOverflow(t *testing.T) {
 	}
 }
 
-// BenchmarkKNN is a twentieth of 10,000 queries against a bank of 50,000 features, for the published k together.
+// BenchmarkKNN is a twentieth of 10,000 queries against a bank of 50,000 features, for the
+// published k together.
 func BenchmarkKNN(b *testing.B) {
 	const m, n, D, classes = 500, 50_000, 384, 1000
 	r := rng.Seed(1).Stream("bench")

@@ -18,7 +18,8 @@ type Neighbour struct {
 	Similarity float32
 }
 
-// compare orders neighbours: the most similar first, and of equally similar ones that of the lower index.
+// compare orders neighbours: the most similar first, and of equally similar ones that of the lower
+// index.
 func compare(a, b Neighbour) int {
 	switch {
 	case a.Similarity > b.Similarity || a.Similarity == b.Similarity && a.Index < b.Index:
@@ -29,14 +30,14 @@ func compare(a, b Neighbour) int {
 	return 1
 }
 
-// Nearest finds the k images of the bank that are most similar to each query, and calls visit for the
-// queries in order, with their neighbours in order: the most similar first, and of equally similar ones that of the
-// lower index. The slice is visit's until it returns. (On a CUDA device, which of several equally similar images
-// take the last places is left to the engine.)
+// Nearest finds the k images of the bank that are most similar to each query, and calls visit for
+// the queries in order, with their neighbours in order: the most similar first, and of equally
+// similar ones that of the lower index. The slice is visit's until it returns. (On a CUDA device,
+// which of several equally similar images take the last places is left to the engine.)
 //
-// Features need not be normalised. Similarities are computed a block at a time, so beside the features there is
-// never more than some 100 MB in use. It errs where a feature is NaN or infinite, where the dimensions differ, and where
-// the bank has fewer than k images.
+// Features need not be normalised. Similarities are computed a block at a time, so beside the
+// features there is never more than some 100 MB in use. It errs where a feature is NaN or infinite,
+// where the dimensions differ, and where the bank has fewer than k images.
 func Nearest(ctx context.Context, bank, queries *Features, k int, visit func(query int, near []Neighbour)) error {
 	if err := checkPair(bank, queries); err != nil {
 		return err
@@ -97,8 +98,13 @@ type search struct {
 	bank, queries *torch.Tensor
 	k             int
 	leaveOneOut   bool // queries are the bank, and none is its own neighbour
+	blocks
+}
 
-	queryRows, bankRows int // of a block of similarities; 0: sizes that fit into memory and caches
+// blocks say how the table of similarities is cut into blocks, which changes no result.
+type blocks struct {
+	queryRows, bankRows int  // of a block; 0: sizes that fit into memory
+	narrow              bool // only the k best of each row of a block come over to the host
 }
 
 // Similarities are made in blocks of so many float32. A block exists twice, on the device and in Go.
@@ -111,6 +117,7 @@ func (s search) run(ctx context.Context, visit func(query int, near []Neighbour)
 	if s.queryRows == 0 {
 		s.queryRows = max(1, min(blockSize/s.bankRows, 2*blockSize/s.k/16)) // a Neighbour has 16 bytes
 	}
+	s.narrow = s.narrow || s.bank.Device() != torch.CPU // where the way to the host is long
 	n, m := s.bank.Size(0), s.queries.Size(0)
 	for first := 0; first < m; first += s.queryRows {
 		near := make([]nearest, min(s.queryRows, m-first))
@@ -142,8 +149,8 @@ func (s search) block(near []nearest, first, from int) {
 	queries := normalise(s.queries.Slice(0, first, first+len(near))).ToDevice(s.bank.Device())
 	similarities := queries.MM(normalise(s.bank.Slice(0, from, end)).Transpose(0, 1)) // (queries, rows)
 	var columns []int64                                                               // nil: all, in order
-	if s.bank.Device() != torch.CPU {
-		// Only the best of the block come over to the host.
+	if s.narrow {
+		// One more than k, for the query itself may be among them.
 		values, indices := similarities.TopK(min(s.k+1, end-from), 1)
 		similarities, columns = values, torch.Read[int64](indices)
 	}

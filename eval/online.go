@@ -11,9 +11,9 @@ import (
 	"ibot/rng"
 )
 
-// Online is a k-NN score that is taken again and again, while a network is trained: on at most Max images of a bank
-// and of the queries, the same each time and evenly from all classes. They are decoded and cropped once and kept
-// as bytes, so a score costs no more than the forward passes.
+// Online is a k-NN score that is taken again and again, while a network is trained: on at most Max
+// images of a bank and of the queries, the same each time and evenly from all classes. They are
+// decoded and cropped once and kept as bytes, so a score costs no more than the forward passes.
 type Online struct {
 	KNN     KNN // with one number of neighbours
 	Extract ExtractOptions
@@ -33,10 +33,11 @@ type OnlineOptions struct {
 // Share of the images that is held out to be the queries, where there are no others.
 const heldOut = 0.2
 
-// NewOnline loads the images. Where queries is nil, a part of the bank's images is held out for them.
+// NewOnline loads the images. Where queries is nil, a part of the bank's images is held out for
+// them.
 //
-// It errs where the bank has less than two classes, where the queries have other classes than the bank, or too many of
-// the chosen images cannot be read. Images without a label are passed over.
+// It errs where the bank has less than two classes, where the queries have other classes than the
+// bank, or too many of the chosen images cannot be read. Images without a label are passed over.
 func NewOnline(ctx context.Context, bank, queries data.Dataset, o OnlineOptions) (*Online, error) {
 	if o.Max == 0 {
 		o.Max = 2000
@@ -85,16 +86,17 @@ func NewOnline(ctx context.Context, bank, queries data.Dataset, o OnlineOptions)
 	return s, nil
 }
 
-// Score returns the k-NN accuracy of the network on the device of o.Extract, in percent: "knn" is top-1, "knn_top5"
-// top-5.
+// Score returns the k-NN accuracy of the network on the device of o.Extract, in percent: "knn" is
+// top-1, "knn_top5" top-5.
 func (o *Online) Score(ctx context.Context, net backbone.Backbone) (map[string]float64, error) {
 	return o.score(ctx, func(ds data.Dataset) (*Features, error) { return Extract(ctx, net, ds, o.Extract) })
 }
 
-// Pixels returns the scores of raw pixels (see [Pixels]), which a network has to beat.
+// Pixels returns the scores of raw pixels (see [Pixels], at most [PixelSize] a side), which a
+// network has to beat.
 func (o *Online) Pixels(ctx context.Context) (map[string]float64, error) {
 	return o.score(ctx, func(ds data.Dataset) (*Features, error) {
-		return Pixels(ctx, ds, o.Extract.Transform.Crop, o.Extract)
+		return Pixels(ctx, ds, min(o.Extract.Transform.Crop, PixelSize), o.Extract)
 	})
 }
 
@@ -119,8 +121,8 @@ func (o *Online) score(ctx context.Context, features func(ds data.Dataset) (*Fea
 // Len returns how many images the bank and the queries have.
 func (o *Online) Len() (bank, queries int) { return o.bank.Len(), o.queries.Len() }
 
-// balanced chooses up to most labelled images of ds, as evenly from the classes as they allow. Which ones depends on
-// the seed and part alone. They are sorted.
+// balanced chooses up to most labelled images of ds, as evenly from the classes as they allow.
+// Which ones depends on the seed and part alone. They are sorted.
 func balanced(ds data.Dataset, most int, seed rng.Seed, part int) []int {
 	members := make([][]int, len(ds.Classes()))
 	for i := range ds.Len() {

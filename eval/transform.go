@@ -7,9 +7,9 @@ import (
 	"ibot/imaging"
 )
 
-// Transform is how evaluation brings an image to the network: the shorter side resized to Resize pixels (bicubic),
-// the middle Crop x Crop pixels cut out, each channel normalised by its Mean and Std for values in [0, 1].
-// The image must have as many channels as there are means.
+// Transform is how evaluation brings an image to the network: the shorter side resized to Resize
+// pixels (bicubic), the middle Crop x Crop pixels cut out, each channel normalised by its Mean and
+// Std for values in [0, 1]. The image must have as many channels as there are means.
 type Transform struct {
 	Resize, Crop int
 	Mean, Std    []float32
@@ -18,11 +18,12 @@ type Transform struct {
 // wholeBelow is the side of a crop below which images are not resized larger than the crop.
 const wholeBelow = 64
 
-// DefaultTransform is the reference's transform for RGB images and a network that was trained on crops of imgSize
-// pixels a side: for 224, Resize 256 and Crop 224, and the same proportion for other sizes.
+// DefaultTransform is the reference's transform for RGB images and a network that was trained on
+// crops of imgSize pixels a side: for 224, Resize 256 and Crop 224, and the same proportion for
+// other sizes.
 //
-// Below 64 pixels nothing is cut off a square image (Resize is Crop): sets of such images, CIFAR among them, show the
-// object up to the border.
+// Below 64 pixels nothing is cut off a square image (Resize is Crop): sets of such images, CIFAR
+// among them, show the object up to the border.
 func DefaultTransform(imgSize int) Transform {
 	t := Transform{
 		Resize: imgSize, Crop: imgSize,
@@ -54,12 +55,12 @@ func (t Transform) Validate() error {
 	return nil
 }
 
-// maxAspect is how many times longer one side of an image may be before its ends, which no crop shows, are cut
-// off: resized whole, a line of 1 x 100,000 pixels would take 20 GB.
+// maxAspect is how many times longer one side of an image may be before its ends, which no crop
+// shows, are cut off: resized whole, a line of 1 x 100,000 pixels would take 20 GB.
 const maxAspect = 64
 
-// Pixels returns the Crop x Crop pixels of im that the network sees, before they are normalised. The result may be im
-// itself.
+// Pixels returns the Crop x Crop pixels of im that the network sees, before they are normalised.
+// The result may be im itself.
 func (t Transform) Pixels(im *imaging.Image) *imaging.Image {
 	if im.W == t.Crop && im.H == t.Crop && t.Resize == t.Crop {
 		return im

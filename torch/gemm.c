@@ -27,8 +27,10 @@ __attribute__((constructor)) static void find_gemm(void) {
 	if (!choice || strcmp(choice, "blas") != 0) dnnl = (dnnl_sgemm_t)dlsym(RTLD_DEFAULT, "dnnl_sgemm");
 	blas = (blas_sgemm_t)dlsym(RTLD_NEXT, "sgemm_");
 	// Tensors of a step come and go by the hundred; handing each back to the kernel costs a page
-	// fault per 4 KiB when it comes again. Keep up to 1 GiB of freed memory.
-	mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	// fault per 4 KiB when it comes again. So: one arena (Go's threads would have one each, of heaps that
+	// shrink), no mapping of its own for a tensor below 32 MiB (glibc's limit), and freed memory stays.
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 }
 

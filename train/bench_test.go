@@ -49,12 +49,14 @@ func benchStep(b *testing.B, c train.Config, B int, precision torch.DType) {
 		if err := torch.Run(func() error {
 			r := rng.Seed(1).Stream("bench", step)
 			step++
-			batch := method.Batch{Global: gauss(r, 2*B, 3, 224, 224), Local: gauss(r, 10*B, 3, 96, 96)}
-			masks := make([][]bool, 2*B)
+			G, L := c.GlobalCropsNumber, c.LocalCropsNumber
+			batch := method.Batch{Global: gauss(r, G*B, 3, c.ImgSize, c.ImgSize), Local: gauss(r, L*B, 3, c.LocalSize, c.LocalSize)}
+			side := c.ImgSize / c.PatchSize
+			masks := make([][]bool, G*B)
 			for i := range masks {
-				masks[i] = c.Masks().Draw(r, 14, 14)
+				masks[i] = c.Masks().Draw(r, side, side)
 			}
-			batch.Mask, batch.Masked, batch.Weight = method.NewMask(masks, 14, 14, torch.CPU)
+			batch.Mask, batch.Masked, batch.Weight = method.NewMask(masks, side, side, torch.CPU)
 			b.StartTimer()
 			_, err := s.Step(batch, rates, r)
 			return err
