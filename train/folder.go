@@ -35,6 +35,9 @@ type Folder struct {
 // LatestCheckpoint is the path of a run's latest checkpoint.
 func LatestCheckpoint(run string) string { return filepath.Join(run, ckptDir, "latest.safetensors") }
 
+// SummaryPath is the path of what a run came to.
+func SummaryPath(run string) string { return filepath.Join(run, summaryFile) }
+
 // ConfigPath is the path of a run's settings.
 func ConfigPath(run string) string { return filepath.Join(run, configFile) }
 
@@ -71,39 +74,33 @@ func (f *Folder) path(elem ...string) string {
 	return filepath.Join(append([]string{f.Dir}, elem...)...)
 }
 
-// SetAside moves what an earlier run left into a subfolder, old-1, old-2 and so on, and returns its name; "" where
-// there is nothing to move.
+// SetAside moves what an earlier run wrote into a subfolder, old-1, old-2 and so on, and returns its name; "" where
+// there is nothing to move. What else lies in the folder stays.
 func (f *Folder) SetAside() (string, error) {
-	entries, err := os.ReadDir(f.Dir)
-	if err != nil {
-		return "", fmt.Errorf("train: %w", err)
-	}
 	var move []string
-	last := 0
-	for _, e := range entries {
-		var n int
-		switch _, err := fmt.Sscanf(e.Name(), "old-%d", &n); {
-		case err == nil:
-			last = max(last, n)
-		case e.Name() == lockFile:
-		case e.Name() == ckptDir && empty(f.path(ckptDir)):
-		default:
-			move = append(move, e.Name())
+	for _, name := range []string{configFile, metricsFile, logFile, badFile, summaryFile, eventsDir, ckptDir, "*.png"} {
+		found, err := filepath.Glob(f.path(name))
+		if err != nil {
+			return "", fmt.Errorf("train: %w", err)
 		}
+		move = append(move, found...)
 	}
-	if move == nil {
+	if len(move) == 1 && empty(f.path(ckptDir)) {
 		return "", nil
 	}
-	old := fmt.Sprintf("old-%d", last+1)
-	if err := os.Mkdir(f.path(old), 0o777); err != nil {
-		return "", fmt.Errorf("train: %w", err)
+	old := f.path("old-1")
+	for n := 2; os.Mkdir(old, 0o777) != nil; n++ {
+		if _, err := os.Stat(old); err != nil {
+			return "", fmt.Errorf("train: cannot set the earlier run aside: %w", err)
+		}
+		old = f.path(fmt.Sprint("old-", n))
 	}
-	for _, name := range move {
-		if err := os.Rename(f.path(name), f.path(old, name)); err != nil {
+	for _, from := range move {
+		if err := os.Rename(from, filepath.Join(old, filepath.Base(from))); err != nil {
 			return "", fmt.Errorf("train: cannot set the earlier run aside: %w", err)
 		}
 	}
-	return old, os.MkdirAll(f.path(ckptDir), 0o777)
+	return filepath.Base(old), os.MkdirAll(f.path(ckptDir), 0o777)
 }
 
 func empty(dir string) bool {

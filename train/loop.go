@@ -36,9 +36,19 @@ func (r *run) train(ctx context.Context) error {
 		}
 	}
 	if r.saved < r.state.Step { // the last step was in the midst of an epoch
-		return r.save()
+		if err := r.save(); err != nil {
+			return err
+		}
+		return r.draw(AtEnd)
 	}
 	return nil
+}
+
+func (r *run) draw(when When) error {
+	if r.Pictures == nil {
+		return nil
+	}
+	return r.Pictures(r.folder.Dir, r.stepper.Model.Teacher, when)
 }
 
 // begin measures the baselines of a new run, and ends the epoch of one that was interrupted while it did so.
@@ -54,6 +64,11 @@ func (r *run) begin(ctx context.Context) error {
 		}
 		r.state.Baselines = scores
 		if err := r.records.write("baseline", r.state.Step, r.state.Epoch, scores, nil); err != nil {
+			return err
+		}
+	}
+	if r.state.Step == 0 {
+		if err := r.draw(AtStart); err != nil {
 			return err
 		}
 	}
@@ -190,10 +205,12 @@ func (r *run) endEpoch(ctx context.Context) (err error) {
 		}
 	}
 	r.Log.Info(fmt.Sprintf("epoch %d/%d", epoch+1, c.Epochs), r.headline()...)
-	if r.Pictures != nil {
-		if err := r.Pictures(ctx, r.folder.Dir, r.stepper.Model.Teacher); err != nil {
-			return err
-		}
+	when := AfterEpoch
+	if r.state.Step >= r.last() {
+		when = AtEnd
+	}
+	if err := r.draw(when); err != nil {
+		return err
 	}
 	if err := r.summary().write(r.folder.path(summaryFile)); err != nil {
 		return err

@@ -21,14 +21,25 @@ import (
 // Evaluate scores the teacher: {"knn": 71.2} and the like, in percent.
 type Evaluate func(ctx context.Context, teacher *method.Net) (map[string]float64, error)
 
+// When is the moment of a call.
+type When int
+
+// The moments at which pictures are drawn.
+const (
+	AtStart When = iota
+	AfterEpoch
+	AtEnd
+)
+
 // Options are what a pre-training run is given. Config must be resolved.
 type Options struct {
 	Config   Config
 	Images   data.Dataset
 	Baseline Evaluate // once, before the first step; nil: none
 	Evaluate Evaluate // every knn_every epochs; nil: none
-	// Pictures is called after every epoch with the run's folder, to draw what the records and the teacher say.
-	Pictures func(ctx context.Context, run string, teacher *method.Net) error
+	// Pictures draws what the records and the teacher say into the run's folder; nil: nothing. It is called before the
+	// first step, after every epoch and at the end.
+	Pictures func(run string, teacher *method.Net, when When) error
 	About    []string // comments at the head of config.yaml: versions, machine
 	Log      *slog.Logger
 	Bar      *progress.Bar

@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"ibot/data/drawn"
-	"ibot/internal/progress"
 	"ibot/rng"
 )
 
@@ -49,13 +47,7 @@ func newDataDrawVerb() *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		bar := progress.New(cmd.ErrOrStderr())
-		var start sync.Once // at the first image: what is refused at once needs no bar
-		err = drawn.Write(cmd.Context(), flags.Out, set, flags.ValShare, func(done int) {
-			start.Do(func() { bar.Start(progress.Task{Label: "drawing", Unit: "img", Total: flags.Images}) })
-			bar.Set(done, "")
-		})
-		bar.Finish()
+		err = writeDrawn(cmd.Context(), flags.Out, set, flags.ValShare, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}

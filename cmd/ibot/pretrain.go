@@ -52,7 +52,7 @@ func newPretrainVerb() *cobra.Command {
 		if c.Data == "" {
 			return needs("pretrain", "data", "DIR", "the images to learn from")
 		}
-		summary, err := pretrain(cmd.Context(), c, notes, nil, cmd.ErrOrStderr())
+		summary, err := pretrain(cmd.Context(), c, notes, cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
@@ -68,20 +68,19 @@ func complete(verb *cobra.Command, flag string, values []string) {
 	}
 }
 
-// pretrain runs a training with its log and progress on stderr. A nil set is opened from the settings.
-func pretrain(ctx context.Context, c train.Config, notes []string, set *labelled, stderr io.Writer) (train.Summary, error) {
+// pretrain runs a training with its log and progress on stderr.
+func pretrain(ctx context.Context, c train.Config, notes []string, stderr io.Writer) (train.Summary, error) {
 	bar := progress.New(stderr)
 	log := slog.New(slog.NewTextHandler(bar, &slog.HandlerOptions{ReplaceAttr: shortTime}))
 	for _, note := range notes {
 		log.Warn(note)
 	}
-	if set == nil {
-		var err error
-		if set, err = openLabelled(c); err != nil {
-			return train.Summary{}, err
-		}
+	set, err := openLabelled(c)
+	if err != nil {
+		return train.Summary{}, err
 	}
-	o := train.Options{Config: c, Images: set.images, About: about(), Log: log, Bar: bar}
+	drawer := &pictures{config: c, images: set.images}
+	o := train.Options{Config: c, Images: set.images, Pictures: drawer.draw, About: about(), Log: log, Bar: bar}
 	log.Info("images", "count", set.images.Len(), "classes", len(set.images.Classes()))
 	if err := set.scores(ctx, &o); err != nil {
 		return train.Summary{}, err
