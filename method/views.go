@@ -21,6 +21,7 @@ type Views struct {
 	GlobalSize, LocalSize     int        // pixels a side
 	GlobalNumber, LocalNumber int        // views of each kind
 	GlobalScale, LocalScale   [2]float64 // share of the image's area, smallest and largest
+	ColorJitter               [4]float64 // greatest change of brightness, contrast, saturation and hue
 	Mean, Std                 []float32  // of each channel, for values in [0, 1]
 }
 
@@ -31,7 +32,8 @@ func DefaultViews() Views {
 		GlobalSize: 224, LocalSize: 96,
 		GlobalNumber: 2, LocalNumber: 0,
 		GlobalScale: [2]float64{0.14, 1}, LocalScale: [2]float64{0.05, 0.4},
-		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
+		ColorJitter: [4]float64{0.4, 0.4, 0.2, 0.1},
+		Mean:        []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
 	}
 }
 
@@ -48,10 +50,7 @@ const (
 	minBlur, maxBlur     = 0.1, 2.0
 )
 
-var (
-	jitterStrength = struct{ b, c, s, h float64 }{0.4, 0.4, 0.2, 0.1}
-	cropRatio      = [2]float64{3. / 4, 4. / 3}
-)
+var cropRatio = [2]float64{3. / 4, 4. / 3}
 
 // Validate reports the first setting that no view could be drawn with.
 func (v Views) Validate() error {
@@ -109,23 +108,22 @@ func (v Views) Draw(seed rng.Seed, epoch, image, w, h int) []View {
 		r := seed.Stream("view", epoch, image, i)
 		switch {
 		case i == 0:
-			views[i] = drawView(r, w, h, v.GlobalSize, v.GlobalScale, firstBlurProbability, 0)
+			views[i] = v.draw(r, w, h, v.GlobalSize, v.GlobalScale, firstBlurProbability, 0)
 		case i < v.GlobalNumber:
-			views[i] = drawView(r, w, h, v.GlobalSize, v.GlobalScale, otherBlurProbability, solarizeProbability)
+			views[i] = v.draw(r, w, h, v.GlobalSize, v.GlobalScale, otherBlurProbability, solarizeProbability)
 		default:
-			views[i] = drawView(r, w, h, v.LocalSize, v.LocalScale, localBlurProbability, 0)
+			views[i] = v.draw(r, w, h, v.LocalSize, v.LocalScale, localBlurProbability, 0)
 		}
 	}
 	return views
 }
 
 // drawView draws in the order in which the reference applies.
-func drawView(r *rng.Stream, w, h, size int, scale [2]float64, blur, solarize float64) View {
+func (v Views) draw(r *rng.Stream, w, h, size int, scale [2]float64, blur, solarize float64) View {
 	view := View{Size: size, Box: imaging.DrawResizedCrop(r, w, h, scale, cropRatio)}
 	view.Flip = r.Bernoulli(flipProbability)
 	if r.Bernoulli(jitterProbability) {
-		s := jitterStrength
-		j := imaging.DrawJitter(r, s.b, s.c, s.s, s.h)
+		j := imaging.DrawJitter(r, v.ColorJitter[0], v.ColorJitter[1], v.ColorJitter[2], v.ColorJitter[3])
 		view.Jitter = &j
 	}
 	view.Gray = r.Bernoulli(grayProbability)

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"fmt"
 
 	"ibot/data"
 	"ibot/method"
@@ -54,6 +55,9 @@ func (in *input) fill(_ context.Context, b *hostBatch, slot, image int) error {
 	src, index, err := in.bad.Load(image)
 	if err != nil {
 		return err
+	}
+	if src.C != in.chans {
+		return fmt.Errorf("train: %s has %d channels, but in_chans is %d; use --in_chans %d", in.images.Name(index), src.C, in.chans, src.C)
 	}
 	b.labels[slot] = in.images.Label(index)
 	v := in.views

@@ -60,7 +60,8 @@ func (c Config) Views() method.Views {
 	mean, std := c.Normalisation()
 	return method.Views{
 		GlobalSize: c.ImgSize, LocalSize: c.LocalSize, GlobalNumber: c.GlobalCropsNumber, LocalNumber: c.LocalCropsNumber,
-		GlobalScale: c.GlobalCropsScale, LocalScale: c.LocalCropsScale, Mean: mean, Std: std,
+		GlobalScale: c.GlobalCropsScale, LocalScale: c.LocalCropsScale,
+		ColorJitter: [4]float64(c.ColorJitter), Mean: mean, Std: std,
 	}
 }
 

@@ -201,6 +201,9 @@ func (c *Config) checkCrops() (p problems) {
 			p.add("%s goes from %g down to %g; want the smaller first: use --%s %g %g", name, lo, hi, name, hi, lo)
 		}
 	}
+	if n := len(c.ColorJitter); n != 4 || c.ColorJitter[3] > 0.5 {
+		p.add("color_jitter is %v; want four numbers, of brightness, contrast, saturation and hue, the last at most 0.5", c.ColorJitter)
+	}
 	ordered("global_crops_scale", c.GlobalCropsScale)
 	ordered("local_crops_scale", c.LocalCropsScale)
 	return p

@@ -29,8 +29,9 @@ type progressState struct {
 	SkippedInARow int                `json:"skipped_in_row"` // and since the last one that was made
 	BestKNN       float64            `json:"best_knn"`
 	BestEpoch     int                `json:"best_epoch"`
-	Meters        meters             `json:"meters"`  // of the epoch under way
-	Seconds       float64            `json:"seconds"` // spent so far, over all of its starts
+	Meters        meters             `json:"meters"`               // of the epoch under way
+	LastEpoch     map[string]float64 `json:"last_epoch,omitempty"` // means and scores of the epoch before
+	Seconds       float64            `json:"seconds"`              // spent so far, over all of its starts
 	Baselines     map[string]float64 `json:"baselines,omitempty"`
 }
 
@@ -88,13 +89,17 @@ func (s *Stepper) save(path string, c Config, state progressState) error {
 // readProgress reads where the run of an own checkpoint was.
 func readProgress(f *ckpt.Checkpoint) (state progressState, err error) {
 	if f.Meta[formatKey] == "" {
-		return state, fmt.Errorf("train: %s is not a training checkpoint of this program; start a run with it only after conversion", f.Path)
+		return state, fmt.Errorf("train: %s holds no training to go on with, only weights; want a checkpoint that ibot pretrain wrote", f.Path)
 	}
 	if v := f.Meta[formatKey]; v != formatVersion {
 		return state, fmt.Errorf("train: %s has format version %q, this program reads %s; use the version that wrote it", f.Path, v, formatVersion)
 	}
 	if err := json.Unmarshal([]byte(f.Meta["progress"]), &state); err != nil {
 		return state, fmt.Errorf("train: %s does not say where its run was (%v); the file is damaged", f.Path, err)
+	}
+	if state.Step < 0 || state.Epoch < 0 || state.StepsPerEpoch < 1 {
+		return state, fmt.Errorf("train: %s says that its run was at step %d of epoch %d, with %d steps an epoch; the file is damaged",
+			f.Path, state.Step, state.Epoch, state.StepsPerEpoch)
 	}
 	for name, values := range state.Meters.lists() {
 		a, err := f.Array(name)

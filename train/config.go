@@ -78,6 +78,7 @@ type Config struct {
 	GlobalCropsScale  [2]float64 `name:"global_crops_scale" range:"(0,1]" help:"share of the image's area that they cover"`
 	LocalCropsNumber  int        `name:"local_crops_number" range:"[0,256]" help:"small crops that only the student sees"`
 	LocalCropsScale   [2]float64 `name:"local_crops_scale" range:"(0,1]" help:"share of the image's area that they cover"`
+	ColorJitter       []float64  `name:"color_jitter" arg:"B C S H" range:"[0,1]" help:"greatest change of brightness, contrast, saturation and hue (hue: at most 0.5)"`
 
 	// Optimization
 
@@ -152,6 +153,7 @@ func Default() Config {
 		GlobalCropsScale:  [2]float64{0.14, 1},
 		LocalCropsNumber:  0,
 		LocalCropsScale:   [2]float64{0.05, 0.4},
+		ColorJitter:       []float64{0.4, 0.4, 0.2, 0.1},
 
 		Epochs:          100,
 		BatchSize:       128,

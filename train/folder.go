@@ -23,6 +23,8 @@ const (
 	summaryFile = "summary.json"
 	eventsDir   = "tf_logs"
 	ckptDir     = "checkpoints"
+	latestFile  = "latest.safetensors" // in checkpoints, as the next
+	bestFile    = "best.safetensors"
 	lockFile    = ".lock"
 )
 
@@ -33,7 +35,7 @@ type Folder struct {
 }
 
 // LatestCheckpoint is the path of a run's latest checkpoint.
-func LatestCheckpoint(run string) string { return filepath.Join(run, ckptDir, "latest.safetensors") }
+func LatestCheckpoint(run string) string { return filepath.Join(run, ckptDir, latestFile) }
 
 // SummaryPath is the path of what a run came to.
 func SummaryPath(run string) string { return filepath.Join(run, summaryFile) }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"maps"
 	"time"
 
+	"ibot/data"
 	"ibot/internal/progress"
 	"ibot/torch"
 )
@@ -26,9 +27,9 @@ func (r *run) train(ctx context.Context) error {
 		if err := r.step(batch); err != nil {
 			return err
 		}
-		if r.epochEnds() {
+		if r.epochEnded() {
 			err = r.endEpoch(ctx)
-		} else if every := r.Config.CkptEvery; every > 0 && r.state.Step%every == 0 {
+		} else if every := r.Config.CkptEvery; every > 0 && r.state.Step%every == 0 && !r.suspect() {
 			err = r.save()
 		}
 		if err != nil {
@@ -53,7 +54,7 @@ func (r *run) draw(when When) error {
 
 // begin measures the baselines of a new run, and ends the epoch of one that was interrupted while it did so.
 func (r *run) begin(ctx context.Context) error {
-	if r.state.Step >= r.last() && r.state.Meters.Steps == 0 {
+	if r.state.Step >= r.last() && !r.epochEnded() {
 		r.Log.Info("this run has made all of its steps", "steps", r.state.Step)
 		return nil
 	}
@@ -72,23 +73,26 @@ func (r *run) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.state.Meters.Steps > 0 && r.epochEnds() {
+	if r.epochEnded() {
 		return r.endEpoch(ctx)
 	}
 	r.showEpoch()
 	return nil
 }
 
-// interrupted saves where the run is, if that is what ctx asked for, and returns the cause.
-func (r *run) interrupted(err error) error {
-	if !errors.Is(err, context.Canceled) || r.state.Step == r.saved {
+// interrupted saves where the run is, if the cause lies outside of it: ctx was cancelled, or too many images cannot
+// be read. It returns the cause.
+func (r *run) interrupted(cause error) error {
+	var unreadable *data.TooManyBad
+	outside := errors.Is(cause, context.Canceled) || errors.As(cause, &unreadable)
+	if !outside || r.state.Step == r.saved {
+		return cause
+	}
+	if err := r.save(); err != nil {
 		return err
 	}
-	if saveErr := r.save(); saveErr != nil {
-		return saveErr
-	}
 	r.Log.Info("interrupted; the same command goes on from here", "step", r.state.Step, "of", r.last())
-	return err
+	return cause
 }
 
 // step makes one step, or skips it where the numbers are not finite.
@@ -150,11 +154,20 @@ func (r *run) skipped(b *hostBatch, bad *NonFinite) error {
 	if r.state.SkippedInARow < maxSkippedInARow {
 		return nil
 	}
-	return fmt.Errorf("train: %d steps in a row were not finite, the last because %s; the latest good checkpoint is of step %d (%s); "+
-		"try a lower --lr, a longer --warmup_epochs, --clip_grad 0.3 or --precision fp32", maxSkippedInARow, bad.What, r.saved, LatestCheckpoint(r.folder.Dir))
+	good := "there is no checkpoint yet"
+	if r.saved > 0 {
+		good = fmt.Sprintf("the latest good checkpoint is of step %d (%s)", r.saved, LatestCheckpoint(r.folder.Dir))
+	}
+	return fmt.Errorf("train: %d steps in a row were not finite, the last because %s; %s; "+
+		"try a lower --lr, a longer --warmup_epochs, --clip_grad 0.3 or --precision fp32", maxSkippedInARow, bad.What, good)
 }
 
-func (r *run) epochEnds() bool { return r.state.Step%r.state.StepsPerEpoch == 0 }
+// suspect reports whether the weights may be broken, for no step was finite since they were made. While the run
+// may yet stop for that, the latest checkpoint stays the one from before.
+func (r *run) suspect() bool { return r.state.SkippedInARow > 0 && r.state.Step < r.last() }
+
+// epochEnded reports whether all steps of the epoch under way are made: what is left of it is [run.endEpoch].
+func (r *run) epochEnded() bool { return r.state.Step == (r.state.Epoch+1)*r.state.StepsPerEpoch }
 
 func (r *run) imagesOfEpoch() int {
 	return (r.state.Step - r.state.Epoch*r.state.StepsPerEpoch) * r.Config.BatchSize
@@ -170,41 +183,32 @@ func (r *run) showEpoch() {
 	})
 }
 
-// endEpoch scores the teacher, writes the records of the epoch, draws the pictures and saves.
-func (r *run) endEpoch(ctx context.Context) (err error) {
+// endEpoch scores the teacher, writes the records of the epoch, saves and draws the pictures.
+func (r *run) endEpoch(ctx context.Context) error {
 	r.Bar.Finish()
-	epoch, c := r.state.Step/r.state.StepsPerEpoch-1, r.Config
-	if r.means, err = r.state.Meters.means(); err != nil {
+	epoch := r.state.Epoch
+	means, err := r.state.Meters.means()
+	if err != nil {
 		return err
 	}
-	if r.scores, err = r.evaluate(ctx, epoch); err != nil {
+	scores, err := r.evaluate(ctx, epoch)
+	if err != nil {
 		return err
 	}
-	for name, score := range r.scores {
-		r.means[name] = score
-	}
-	if err := r.records.write("epoch", r.state.Step, epoch, r.means, nil); err != nil {
+	maps.Copy(means, scores)
+	if err := r.records.write("epoch", r.state.Step, epoch, means, nil); err != nil {
 		return err
 	}
-	if err := r.records.writeLog(epoch, r.means); err != nil {
+	if err := r.records.writeLog(epoch, means); err != nil {
 		return err
 	}
-	r.state.Epoch, r.state.Meters = epoch+1, meters{}
-	best := r.isBest()
-	if err := r.save(); err != nil {
-		return err
-	}
-	if best {
-		if err := r.keep("best.safetensors"); err != nil {
+	r.state.Epoch, r.state.Meters, r.state.LastEpoch = epoch+1, meters{}, finiteOnly(means)
+	if !r.suspect() {
+		if err := r.save(r.keepsakes(scores)...); err != nil {
 			return err
 		}
 	}
-	if f := c.SaveCkptFreq; f > 0 && epoch%f == 0 && epoch > 0 {
-		if err := r.keep(fmt.Sprintf("epoch_%04d.safetensors", epoch)); err != nil {
-			return err
-		}
-	}
-	r.Log.Info(fmt.Sprintf("epoch %d/%d", epoch+1, c.Epochs), r.headline()...)
+	r.Log.Info(fmt.Sprintf("epoch %d/%d", epoch+1, r.Config.Epochs), r.headline()...)
 	when := AfterEpoch
 	if r.state.Step >= r.last() {
 		when = AtEnd
@@ -230,41 +234,48 @@ func (r *run) evaluate(ctx context.Context, epoch int) (map[string]float64, erro
 	return r.Evaluate(ctx, r.stepper.Model.Teacher)
 }
 
-// isBest notes whether the epoch's k-NN score is the best so far.
-func (r *run) isBest() bool {
-	knn, ok := r.scores["knn"]
-	if !ok || r.state.BestEpoch > 0 && knn <= r.state.BestKNN {
-		return false
+// keepsakes names the files under which the checkpoint of the epoch that has ended stays when a later one becomes the
+// latest: the best by its k-NN score, which it notes, and every saveckp_freq-th, numbered from 0 as in the reference.
+func (r *run) keepsakes(scores map[string]float64) (names []string) {
+	if knn, ok := scores["knn"]; ok && (r.state.BestEpoch == 0 || knn > r.state.BestKNN) {
+		r.state.BestKNN, r.state.BestEpoch = knn, r.state.Epoch
+		names = append(names, bestFile)
 	}
-	r.state.BestKNN, r.state.BestEpoch = knn, r.state.Epoch
-	return true
+	epoch := r.state.Epoch - 1
+	if f := r.Config.SaveCkptFreq; f > 0 && epoch%f == 0 && epoch > 0 {
+		names = append(names, fmt.Sprintf("epoch_%04d.safetensors", epoch))
+	}
+	return names
 }
 
 // headline is what the log says of an epoch.
 func (r *run) headline() []any {
 	var out []any
 	for _, name := range []string{"loss", "cls", "patch", "acc", "nmi", "knn"} {
-		if v, ok := r.means[name]; ok {
+		if v, ok := r.state.LastEpoch[name]; ok {
 			out = append(out, name, fmt.Sprintf("%.4g", v))
 		}
 	}
 	return out
 }
 
-// save writes the latest checkpoint.
-func (r *run) save() error {
+// save writes a checkpoint under the names of its keepsakes and, last of all, as the latest: a run that is killed in
+// between goes on from the one before, and comes to write them again.
+func (r *run) save(keepsakes ...string) error {
 	state := r.state
 	state.Seconds += time.Since(r.began).Seconds()
-	path := LatestCheckpoint(r.folder.Dir)
-	if err := r.stepper.save(path, r.Config, state); err != nil {
+	names := append(keepsakes, latestFile)
+	first := r.folder.path(ckptDir, names[0])
+	err := r.stepper.save(first, r.Config, state)
+	for _, name := range names[1:] {
+		if err == nil {
+			err = linkOrCopy(first, r.folder.path(ckptDir, name))
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("train: cannot write the checkpoint of step %d: %w; the latest good one is of step %d, and the same command goes on from there",
 			r.state.Step, err, r.saved)
 	}
 	r.saved = r.state.Step
 	return nil
-}
-
-// keep gives the latest checkpoint a second name, under which it stays when a later one takes its place.
-func (r *run) keep(name string) error {
-	return linkOrCopy(LatestCheckpoint(r.folder.Dir), filepath.Join(r.folder.Dir, ckptDir, name))
 }

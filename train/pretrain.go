@@ -56,8 +56,6 @@ type run struct {
 	input     *input
 	loader    *data.Loader[*hostBatch]
 	state     progressState
-	scores    map[string]float64 // of the last epoch
-	means     map[string]float64 // of the last epoch
 	began     time.Time
 	waited    time.Duration // for input, as of the last record
 	recorded  time.Time
@@ -110,7 +108,7 @@ func (r *run) open() (err error) {
 	if err := r.folder.writeConfig(c, r.About); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if r.records, err = openRecords(r.folder, r.state.Step, r.state.Epoch); err != nil {
+	if r.records, err = openRecords(r.folder, r.state); err != nil {
 		return err
 	}
 	return r.openInput()

@@ -21,24 +21,32 @@ type records struct {
 // Record is a line of metrics.jsonl: its kind is "step", "epoch", "baseline" or "skipped".
 type Record map[string]any
 
-// openRecords continues the records of a run at step. What they say of later steps, which a killed run made after
-// its last checkpoint and will make again, is dropped.
-func openRecords(f *Folder, step, epoch int) (r *records, err error) {
+// openRecords continues the records of a run. What they say of later steps, which a killed run made after its last
+// checkpoint and will make again, is dropped.
+func openRecords(f *Folder, at progressState) (r *records, err error) {
 	r = &records{}
 	defer func() {
 		if err != nil {
 			r.Close()
 		}
 	}()
-	keepStep := func(line Record) bool { return number(line["step"]) <= float64(step) }
-	if r.metrics, err = reopen(f.path(metricsFile), keepStep); err != nil {
+	ended := func(line Record) bool { return number(line["epoch"]) < float64(at.Epoch) }
+	made := func(line Record) bool {
+		switch line["kind"] {
+		case "baseline":
+			return at.Baselines != nil
+		case "epoch":
+			return ended(line)
+		}
+		return number(line["step"]) <= float64(at.Step)
+	}
+	if r.metrics, err = reopen(f.path(metricsFile), made); err != nil {
 		return r, err
 	}
-	keepEpoch := func(line Record) bool { return number(line["epoch"]) < float64(epoch) }
-	if r.log, err = reopen(f.path(logFile), keepEpoch); err != nil {
+	if r.log, err = reopen(f.path(logFile), ended); err != nil {
 		return r, err
 	}
-	r.events, err = tfevents.Create(f.path(eventsDir), step)
+	r.events, err = tfevents.Create(f.path(eventsDir), at.Step)
 	return r, err
 }
 

@@ -93,9 +93,9 @@ func (s *Stepper) suspect(b method.Batch) string {
 			return ": the images hold values that are not finite"
 		}
 	}
-	for _, p := range s.Model.Student.Path.Params() {
-		if p.AllFinite().Item() == 0 {
-			return ": parameter " + p.Name + " is not finite"
+	for _, t := range s.tensors() {
+		if t.AllFinite().Item() == 0 {
+			return ": " + t.name + " is not finite"
 		}
 	}
 	return ": images and parameters are finite, a value overflowed on the way"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ type Summary struct {
 func (r *run) summary() Summary {
 	s := Summary{
 		Run: r.folder.Dir, Arch: r.Config.Arch, Images: r.Images.Len(), Steps: r.state.Step, StepsOf: r.last(), Epochs: r.state.Epoch,
-		Seconds: r.state.Seconds + time.Since(r.began).Seconds(), Means: finiteOnly(r.means), Baselines: r.state.Baselines,
+		Seconds: r.state.Seconds + time.Since(r.began).Seconds(), Means: r.state.LastEpoch, Baselines: r.state.Baselines,
 		BestKNN: r.state.BestKNN, BestEpoch: r.state.BestEpoch, Skipped: r.state.Skipped,
 		Checkpoint: LatestCheckpoint(r.folder.Dir), PeakMiB: peakMiB(),
 	}
@@ -83,7 +84,8 @@ func peakMiB() int {
 // linkOrCopy gives the file at from the further name to, atomically. It shares the bytes where the file
 // system can: from is only ever replaced, never written into.
 func linkOrCopy(from, to string) error {
-	temp := to + ".link"
+	dir, base := filepath.Split(to)
+	temp := filepath.Join(dir, "."+base+".tmp-link") // [atomicfile.Sweep] takes what a killed process left
 	os.Remove(temp)
 	if os.Link(from, temp) == nil {
 		if err := os.Rename(temp, to); err != nil {

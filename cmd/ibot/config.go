@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -67,8 +65,8 @@ func baseConfig(parsed train.Config) (train.Config, error) {
 		return base, nil
 	}
 	path := train.ConfigPath(parsed.Out)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return base, nil
+	if _, err := os.Stat(path); err != nil {
+		return base, nil // no run is there; whether one can be is found out when its folder is made
 	}
 	if err := settings.ReadYAML(path, &base); err != nil {
 		return base, err

@@ -4,16 +4,49 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spf13/cobra"
 
 	"ibot/recipes"
 )
+
+// built is the folder of the program that the tests of signals and exit codes run.
+var built string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		os.RemoveAll(built)
+	}
+	os.Exit(code)
+}
+
+// build builds the program once.
+var build = sync.OnceValue(func() (err error) {
+	if built, err = os.MkdirTemp("", "ibot"); err != nil {
+		return err
+	}
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(built, "ibot"), ".").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// program is the path of the built program.
+func program(t *testing.T) string {
+	t.Helper()
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(built, "ibot")
+}
 
 // ibot runs a command line in this process.
 func ibot(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -218,12 +251,8 @@ func TestInterrupted(t *testing.T) {
 
 // TestBinary checks the exit codes of the built program, which only main hands to the system.
 func TestBinary(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "ibot")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 	for line, want := range map[string]int{"recipes tiny": exitOK, "recipes nothing": exitUsage} {
-		cmd := exec.Command(program, strings.Fields(line)...)
+		cmd := exec.Command(program(t), strings.Fields(line)...)
 		if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
 			t.Errorf("%s: got %v, want exit code %d", line, err, want)
 		}

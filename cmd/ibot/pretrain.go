@@ -14,6 +14,7 @@ import (
 	"ibot/backbone"
 	"ibot/internal/progress"
 	"ibot/recipes"
+	"ibot/torch"
 	"ibot/train"
 )
 
@@ -75,6 +76,9 @@ func pretrain(ctx context.Context, c train.Config, notes []string, stderr io.Wri
 	for _, note := range notes {
 		log.Warn(note)
 	}
+	if _, err := torch.ParseDevice(c.Device); err != nil {
+		return train.Summary{}, err // before the images are looked at
+	}
 	set, err := openLabelled(c)
 	if err != nil {
 		return train.Summary{}, err
@@ -109,9 +113,9 @@ func about() []string {
 func printSummary(out io.Writer, s train.Summary) error {
 	lines := []string{fmt.Sprintf("%s: %d of %d steps, %d epochs of %d images, %s", s.Run, s.Steps, s.StepsOf, s.Epochs, s.Images,
 		time.Duration(s.Seconds*float64(time.Second)).Round(time.Second))}
-	if s.BestEpoch > 0 {
+	if knn, ok := s.Means["knn"]; ok {
 		lines = append(lines, fmt.Sprintf("k-NN: %.1f %% (raw pixels %.1f %%, untrained %.1f %%); best %.1f %% after epoch %d",
-			s.Means["knn"], s.Baselines["knn_pixels"], s.Baselines["knn_untrained"], s.BestKNN, s.BestEpoch))
+			knn, s.Baselines["knn_pixels"], s.Baselines["knn_untrained"], s.BestKNN, s.BestEpoch))
 	}
 	if s.BadImages > 0 {
 		lines = append(lines, fmt.Sprintf("%d images could not be read: see bad_images.jsonl", s.BadImages))

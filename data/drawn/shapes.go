@@ -20,6 +20,16 @@ type class struct {
 
 // catalogue holds the classes; a set of n classes has the first n of them.
 var catalogue = [MaxClasses]class{
+	{"bullseye", bullseye},
+	{"checkerboard", checkerboard},
+	{"fern", fern},
+	{"grapes", grapes},
+	{"honeycomb", honeycomb},
+	{"ladder", ladder},
+	{"rings", rings},
+	{"spring", spring},
+	{"sun", sun},
+	{"wall", wall},
 	{"star", star},
 	{"ring", ring},
 	{"cross", cross},
@@ -39,7 +49,7 @@ var catalogue = [MaxClasses]class{
 }
 
 // MaxClasses is the number of classes that there are.
-const MaxClasses = 16
+const MaxClasses = 26
 
 func star(r *rng.Stream) field {
 	inner := r.Uniform(0.38, 0.46)
