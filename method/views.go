@@ -22,6 +22,7 @@ type Views struct {
 	GlobalNumber, LocalNumber int        // views of each kind
 	GlobalScale, LocalScale   [2]float64 // share of the image's area, smallest and largest
 	ColorJitter               [4]float64 // greatest change of brightness, contrast, saturation and hue
+	BlurRadius                [2]float64 // standard deviation in pixels, smallest and largest
 	Mean, Std                 []float32  // of each channel, for values in [0, 1]
 }
 
@@ -32,8 +33,8 @@ func DefaultViews() Views {
 		GlobalSize: 224, LocalSize: 96,
 		GlobalNumber: 2, LocalNumber: 0,
 		GlobalScale: [2]float64{0.14, 1}, LocalScale: [2]float64{0.05, 0.4},
-		ColorJitter: [4]float64{0.4, 0.4, 0.2, 0.1},
-		Mean:        []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
+		ColorJitter: [4]float64{0.4, 0.4, 0.2, 0.1}, BlurRadius: [2]float64{0.1, 2},
+		Mean: []float32{0.485, 0.456, 0.406}, Std: []float32{0.229, 0.224, 0.225},
 	}
 }
 
@@ -47,7 +48,6 @@ const (
 	firstBlurProbability = 1.0
 	otherBlurProbability = 0.1
 	localBlurProbability = 0.5
-	minBlur, maxBlur     = 0.1, 2.0
 )
 
 var cropRatio = [2]float64{3. / 4, 4. / 3}
@@ -63,6 +63,8 @@ func (v Views) Validate() error {
 		return fmt.Errorf("method: the size of global crops is %d, want at least 1 pixel", v.GlobalSize)
 	case v.LocalNumber > 0 && v.LocalSize < 1:
 		return fmt.Errorf("method: the size of local crops is %d, want at least 1 pixel", v.LocalSize)
+	case !(0 <= v.BlurRadius[0] && v.BlurRadius[0] <= v.BlurRadius[1]):
+		return fmt.Errorf("method: blur_radius is %v %v, want 0 <= first <= second", v.BlurRadius[0], v.BlurRadius[1])
 	case len(v.Mean) == 0 || len(v.Mean) != len(v.Std):
 		return fmt.Errorf("method: %d means and %d standard deviations, want one of each for every channel",
 			len(v.Mean), len(v.Std))
@@ -128,7 +130,7 @@ func (v Views) draw(r *rng.Stream, w, h, size int, scale [2]float64, blur, solar
 	}
 	view.Gray = r.Bernoulli(grayProbability)
 	if r.Bernoulli(blur) {
-		view.BlurRadius = r.Uniform(minBlur, maxBlur)
+		view.BlurRadius = r.Uniform(v.BlurRadius[0], v.BlurRadius[1])
 	}
 	view.Solarize = r.Bernoulli(solarize)
 	return view

@@ -12,7 +12,6 @@ var (
 	opLogSoftmax = aten("log_softmax.int")
 	opConv2d     = aten("conv2d")
 	opBicubic    = aten("upsample_bicubic2d")
-	opSDPA       = aten("scaled_dot_product_attention")
 	opWeightNorm = aten("_weight_norm")
 )
 
@@ -52,19 +51,6 @@ func (t *Tensor) Conv2d(w, b *Tensor, stride, padding int) *Tensor {
 // need not be h/H and w/W.
 func (t *Tensor) Bicubic(h, w int, scaleH, scaleW float64) *Tensor {
 	return opBicubic.one(t, []int{h, w}, false, scaleH, scaleW)
-}
-
-// Attention returns softmax(q k^T / sqrt(d)) v for (B, H, N, d), by the engine's fused kernel where it has one.
-func Attention(q, k, v *Tensor) *Tensor {
-	if opSDPA.find() != nil {
-		return opSDPA.one(q, k, v)
-	}
-	return AttentionWeights(q, k).Matmul(v)
-}
-
-// AttentionWeights returns softmax(q k^T / sqrt(d)), (B, H, N, N).
-func AttentionWeights(q, k *Tensor) *Tensor {
-	return q.Matmul(k.Transpose(-2, -1)).MulScalar(invSqrt(q.Size(-1))).Softmax(-1)
 }
 
 // WeightNorm returns g v / |v|, the norm taken over each row of v (O, I); g is (O, 1).

@@ -61,7 +61,7 @@ func (c Config) Views() method.Views {
 	return method.Views{
 		GlobalSize: c.ImgSize, LocalSize: c.LocalSize, GlobalNumber: c.GlobalCropsNumber, LocalNumber: c.LocalCropsNumber,
 		GlobalScale: c.GlobalCropsScale, LocalScale: c.LocalCropsScale,
-		ColorJitter: [4]float64(c.ColorJitter), Mean: mean, Std: std,
+		ColorJitter: [4]float64(c.ColorJitter), BlurRadius: c.BlurRadius, Mean: mean, Std: std,
 	}
 }
 

@@ -204,6 +204,7 @@ func (c *Config) checkCrops() (p problems) {
 	if n := len(c.ColorJitter); n != 4 || c.ColorJitter[3] > 0.5 {
 		p.add("color_jitter is %v; want four numbers, of brightness, contrast, saturation and hue, the last at most 0.5", c.ColorJitter)
 	}
+	ordered("blur_radius", c.BlurRadius)
 	ordered("global_crops_scale", c.GlobalCropsScale)
 	ordered("local_crops_scale", c.LocalCropsScale)
 	return p

@@ -79,6 +79,7 @@ type Config struct {
 	LocalCropsNumber  int        `name:"local_crops_number" range:"[0,256]" help:"small crops that only the student sees"`
 	LocalCropsScale   [2]float64 `name:"local_crops_scale" range:"(0,1]" help:"share of the image's area that they cover"`
 	ColorJitter       []float64  `name:"color_jitter" arg:"B C S H" range:"[0,1]" help:"greatest change of brightness, contrast, saturation and hue (hue: at most 0.5)"`
+	BlurRadius        [2]float64 `name:"blur_radius" range:"[0,)" help:"standard deviation of the blur in pixels. The published one is for 224 pixels; on small images it takes away all that is small"`
 
 	// Optimization
 
@@ -154,6 +155,7 @@ func Default() Config {
 		LocalCropsNumber:  0,
 		LocalCropsScale:   [2]float64{0.05, 0.4},
 		ColorJitter:       []float64{0.4, 0.4, 0.2, 0.1},
+		BlurRadius:        [2]float64{0.1, 2},
 
 		Epochs:          100,
 		BatchSize:       128,
