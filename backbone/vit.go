@@ -213,20 +213,12 @@ func newAttention(p *nn.Path, D, heads int) *Attention {
 
 // Forward maps tokens (B, N, D) to tokens (B, N, D).
 func (a *Attention) Forward(x *torch.Tensor) *torch.Tensor {
-	B, N, D := x.Size(0), x.Size(1), x.Size(2)
-	q, k, v := a.split(x)
-	y := torch.Attention(q, k, v) // (B, H, N, d)
-	return a.Proj.Forward(y.Transpose(1, 2).Reshape(B, N, D))
+	return a.Proj.Forward(torch.SelfAttention(a.QKV.Forward(x), a.NumHeads))
 }
 
 // Weights returns the attention weights (B, H, N, N) of tokens (B, N, D).
 func (a *Attention) Weights(x *torch.Tensor) *torch.Tensor {
-	q, k, _ := a.split(x)
-	return torch.AttentionWeights(q, k)
-}
-
-func (a *Attention) split(x *torch.Tensor) (q, k, v *torch.Tensor) {
 	B, N, D := x.Size(0), x.Size(1), x.Size(2)
 	qkv := a.QKV.Forward(x).Reshape(B, N, 3, a.NumHeads, D/a.NumHeads).Permute(2, 0, 3, 1, 4).Unbind(0)
-	return qkv[0], qkv[1], qkv[2] // (B, H, N, d)
+	return torch.AttentionWeights(qkv[0], qkv[1])
 }

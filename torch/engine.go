@@ -108,7 +108,7 @@ func ParseDevice(s string) (Device, error) {
 		if rest, ok := strings.CutPrefix(s, "cuda:"); ok {
 			var err error
 			if index, err = strconv.Atoi(rest); err != nil || index < 0 {
-				return CPU, fmt.Errorf("torch: device %q: %q is no device number; write cuda:0, cuda:1, ...", s, rest)
+				return CPU, fmt.Errorf("torch: device %q: %q is no device number; write cuda:0, cuda:1 and so on", s, rest)
 			}
 		}
 		n, why := CUDADevices()

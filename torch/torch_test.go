@@ -180,7 +180,7 @@ func TestRoundTripOfEveryType(t *testing.T) {
 	noLeak(t)
 	torch.Scope(func() {
 		roundTrip(t, []float32{1.5, -2, float32(math.Inf(1))})
-		roundTrip(t, []float64{1.5, math.Pi, -0.0})
+		roundTrip(t, []float64{1.5, math.Pi, math.Copysign(0, -1)})
 		roundTrip(t, []int64{1, math.MaxInt64, -7})
 		roundTrip(t, []int32{1, -7, math.MinInt32})
 		roundTrip(t, []uint8{0, 128, 255})

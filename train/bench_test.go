@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"ibot/internal/settings"
 	"ibot/method"
 	"ibot/optim"
+	"ibot/recipes"
 	"ibot/rng"
 	"ibot/torch"
 	"ibot/train"
@@ -29,6 +31,20 @@ func BenchmarkStep(b *testing.B) {
 			b.Run(fmt.Sprintf("%v/batch=%d", precision, B), func(b *testing.B) { benchStep(b, benchConfig(), B, precision) })
 		}
 	}
+}
+
+// BenchmarkDemo times a step of the demo's recipe.
+func BenchmarkDemo(b *testing.B) {
+	r, err := recipes.Load("demo")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := train.Default()
+	if err := settings.DecodeYAML(r.File(), r.YAML, &c); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("f32", func(b *testing.B) { benchStep(b, c, c.BatchSize, torch.Float32) })
+	b.Run("bf16", func(b *testing.B) { benchStep(b, c, c.BatchSize, torch.BFloat16) })
 }
 
 func benchStep(b *testing.B, c train.Config, B int, precision torch.DType) {
