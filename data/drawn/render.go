@@ -39,8 +39,7 @@ func newScene(seed rng.Seed, number int, c class) *scene {
 	s := &scene{object: c.shape(seed.Stream("drawn shape", number))}
 
 	s.half = r.Uniform(minObject, maxObject) / 2
-	room := 0.5 - s.half + maxBeyond
-	s.cx, s.cy = 0.5+r.Uniform(-room, room), 0.5+r.Uniform(-room, room)
+	s.cx, s.cy = 0.5+r.Uniform(-maxShift, maxShift), 0.5+r.Uniform(-maxShift, maxShift)
 	sin, cos := math.Sincos(r.Uniform(-maxRotation, maxRotation))
 	stretch := 1 + r.Uniform(-maxStretch, maxStretch)
 	s.axes = [4]float64{cos / stretch, sin / stretch, -sin * stretch, cos * stretch}
@@ -54,7 +53,7 @@ func newScene(seed rng.Seed, number int, c class) *scene {
 	if r.Bernoulli(0.5) {
 		objectLuma, groundLuma = groundLuma, objectLuma
 	}
-	s.surface, s.ground = newPaint(r, objectLuma, warm), newPaint(r, groundLuma, cool)
+	s.surface, s.ground = newPaint(r, objectLuma), newPaint(r, groundLuma)
 	for range r.IntRange(minClutter, maxClutter) {
 		s.clutter = append(s.clutter, newThing(r, groundLuma))
 	}
@@ -71,8 +70,7 @@ func newScene(seed rng.Seed, number int, c class) *scene {
 // newThing draws a disc, a wedge, a bar or a tile anywhere on the ground.
 func newThing(r *rng.Stream, groundLuma float64) thing {
 	luma := clamp(groundLuma+r.Uniform(-maxClutterContrast, maxClutterContrast), 0.05, 0.95)
-	hue, saturation := cool.draw(r)
-	t := thing{tint: colour(hue, saturation, luma)}
+	t := thing{tint: colour(r.Float64(), r.Uniform(0.25, 0.9), luma)}
 	kind, x, y, size := r.IntN(4), r.Float64(), r.Float64(), r.Uniform(0.05, 0.15)
 	sin, cos := math.Sincos(r.Uniform(0, math.Pi))
 	var shape field

@@ -9,15 +9,15 @@ import (
 // How widely the images vary. All are drawn evenly between the two ends, in shares of the
 // image's side where they are lengths, and in the same way for every class.
 const (
-	minObject, maxObject     = 0.66, 1.00 // the side of the square that the object lies in
-	maxBeyond                = 0.06       // of the object's square beyond the border of the image
+	minObject, maxObject     = 0.46, 0.74 // the side of the square that the object lies in
+	maxShift                 = 0.16       // of the object from the middle
 	maxRotation              = 0.5        // radians, to both sides
 	maxStretch               = 0.12       // of one axis against the other
 	minContrast, maxContrast = 0.34, 0.60 // between the luma of object and background
-	minPattern, maxPattern   = 0.00, 0.05 // change of luma between the two colours of a pattern
+	minPattern, maxPattern   = 0.02, 0.12 // change of luma between the two colours of a pattern
 	minPeriod, maxPeriod     = 0.14, 0.34 // of patterns
-	minClutter, maxClutter   = 0, 3       // number of things that lie about
-	maxClutterContrast       = 0.08       // between their luma and the background's
+	minClutter, maxClutter   = 2, 6       // number of things that lie about
+	maxClutterContrast       = 0.12       // between their luma and the background's
 	grain                    = 0.012      // standard deviation of the noise
 )
 
@@ -48,31 +48,18 @@ func colour(hue, saturation, luma float64) rgb {
 	return c
 }
 
-// palette is a range of hues and of saturations.
-type palette struct{ hueFrom, hueTo, satFrom, satTo float64 }
-
-// Objects are warm and the ground is cool, in all classes alike.
-var (
-	warm = palette{-0.04, 0.14, 0.45, 0.85}
-	cool = palette{0.48, 0.68, 0.2, 0.55}
-)
-
-func (p palette) draw(r *rng.Stream) (hue, saturation float64) {
-	return math.Mod(r.Uniform(p.hueFrom, p.hueTo)+1, 1), r.Uniform(p.satFrom, p.satTo)
-}
-
 // paint is a colour that changes from place to place between two.
 type paint struct {
 	a, b    rgb
 	pattern func(x, y float64) float64 // 0 for a, 1 for b
 }
 
-func newPaint(r *rng.Stream, luma float64, p palette) paint {
-	hue, saturation := p.draw(r)
+func newPaint(r *rng.Stream, luma float64) paint {
+	hue, saturation := r.Float64(), r.Uniform(0.25, 0.9)
 	change := r.Uniform(minPattern, maxPattern)
 	return paint{
 		a:       colour(hue, saturation, clamp(luma-change, 0.03, 0.97)),
-		b:       colour(math.Mod(hue+r.Uniform(-0.05, 0.05)+1, 1), saturation, clamp(luma+change, 0.03, 0.97)),
+		b:       colour(math.Mod(hue+r.Uniform(-0.08, 0.08)+1, 1), saturation, clamp(luma+change, 0.03, 0.97)),
 		pattern: newPattern(r),
 	}
 }
