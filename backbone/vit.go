@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -14,17 +15,10 @@ func init() {
 		"vit_tiny": {192, 12, 3}, "vit_small": {384, 12, 6}, "vit_base": {768, 12, 12}, "vit_large": {1024, 24, 16},
 	} {
 		Register(name, func(c Config, p *nn.Path) (Backbone, error) {
-			c.EmbedDim, c.Depth, c.NumHeads = or(c.EmbedDim, size.dim), or(c.Depth, size.depth), or(c.NumHeads, size.heads)
+			c.EmbedDim, c.Depth, c.NumHeads = cmp.Or(c.EmbedDim, size.dim), cmp.Or(c.Depth, size.depth), cmp.Or(c.NumHeads, size.heads)
 			return newViT(c, p)
 		})
 	}
-}
-
-func or(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
 }
 
 const layerNormEps = 1e-6

@@ -6,8 +6,6 @@ var (
 	opEmpty      = aten("empty.memory_format")
 	opZeros      = aten("zeros")
 	opOnes       = aten("ones")
-	opFull       = aten("full")
-	opArange     = aten("arange")
 	opZerosLike  = aten("zeros_like")
 	opClone      = aten("clone")
 	opDetach     = aten("detach")
@@ -43,12 +41,6 @@ func Zeros(dtype DType, d Device, shape ...int) *Tensor { return opZeros.one(sha
 
 // Ones returns a tensor of ones.
 func Ones(dtype DType, d Device, shape ...int) *Tensor { return opOnes.one(shape, dtype, nil, d) }
-
-// Full returns a float32 tensor filled with x.
-func Full(x float64, d Device, shape ...int) *Tensor { return opFull.one(shape, x, Float32, nil, d) }
-
-// Arange returns 0, 1, ... n-1 as int64.
-func Arange(n int, d Device) *Tensor { return opArange.one(n, Int64, nil, d) }
 
 // ZerosLike returns zeros of t's shape, dtype and device.
 func (t *Tensor) ZerosLike() *Tensor { return opZerosLike.one(t) }

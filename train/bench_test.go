@@ -2,8 +2,6 @@ package train_test
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 
 	"ibot/internal/settings"
@@ -84,7 +82,7 @@ func benchStep(b *testing.B, c train.Config, B int, precision torch.DType) {
 	for b.Loop() {
 		run()
 	}
-	b.ReportMetric(float64(peakMiB(b)), "peak-MiB")
+	b.ReportMetric(float64(train.PeakMiB()), "peak-MiB")
 }
 
 func gauss(r *rng.Stream, shape ...int) *torch.Tensor {
@@ -97,18 +95,4 @@ func gauss(r *rng.Stream, shape ...int) *torch.Tensor {
 		v[i] = float32(r.NormFloat64())
 	}
 	return torch.New(v, shape...)
-}
-
-// peakMiB is the most memory that the process has held so far.
-func peakMiB(b *testing.B) (mib int) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			fmt.Sscan(rest, &mib)
-		}
-	}
-	return mib / 1024
 }

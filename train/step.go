@@ -55,7 +55,7 @@ func (e *NonFinite) Error() string { return e.What }
 // Step makes one optimizer step on a batch. On a loss or gradient that is not finite it changes
 // nothing and returns a [*NonFinite] error. noise decides which paths are dropped.
 func (s *Stepper) Step(b method.Batch, r Rates, noise *rng.Stream) (res Result, err error) {
-	optim.ZeroGrad(s.params)
+	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
 	var terms method.Terms
 	var teacher method.Teacher
 	torch.Autocast(s.Device, s.Precision, func() {
@@ -76,7 +76,6 @@ func (s *Stepper) Step(b method.Batch, r Rates, noise *rng.Stream) (res Result, 
 	s.Optimizer.Step(r.Rates)
 	s.Model.Loss.Update(teacher)
 	s.Model.EMA(r.Momentum)
-	optim.ZeroGrad(s.params)
 	res.Agreement, res.Entropy = terms.Agreement.Item(), terms.Entropy.Item()
 	for _, c := range torch.Read[int64](terms.Clusters) {
 		res.Clusters = append(res.Clusters, int(c))

@@ -28,7 +28,7 @@ func openLabelled(c train.Config) (*labelled, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &labelled{images: images, about: "off"}
+	s := &labelled{images: images}
 	splits, err := data.Splits(c.Data)
 	switch {
 	case err != nil:
