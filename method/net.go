@@ -14,9 +14,8 @@ type Net struct {
 	Head     *Head
 }
 
-// NewNet builds a net on device d, its initial values drawn from the seed.
-func NewNet(b backbone.Config, h HeadConfig, seed rng.Seed, d torch.Device) (*Net, error) {
-	p := nn.NewPath(seed, d)
+// NewNet builds a net below the root p, which it frees where it fails.
+func NewNet(p *nn.Path, b backbone.Config, h HeadConfig) (*Net, error) {
 	net := &Net{Path: p}
 	var err error
 	if net.Backbone, err = backbone.New(b, p.Sub("backbone")); err != nil {
@@ -38,6 +37,15 @@ type Config struct {
 	// SharedHeadTeacher is whether the teacher's last layer serves [CLS] and patches both; the student's is Head.Shared.
 	SharedHeadTeacher bool
 	Loss              LossConfig
+	// InitStd is the standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs). The reference's is 0.02.
+	InitStd float64
+}
+
+// root begins a tree of parameters.
+func (c Config) root(seed rng.Seed, d torch.Device) *nn.Path {
+	p := nn.NewPath(seed, d)
+	p.LinearStd = c.InitStd
+	return p
 }
 
 // Model is a student, its teacher and the loss between them.
@@ -54,14 +62,14 @@ func NewModel(c Config, seed rng.Seed, d torch.Device) (*Model, error) {
 	if c.Head.Shared || c.SharedHeadTeacher {
 		c.Head.PatchOutDim = c.Head.OutDim // a shared layer has one width, and the patches' targets have it too
 	}
-	student, err := NewNet(c.Backbone, c.Head, seed, d)
+	student, err := NewNet(c.root(seed, d), c.Backbone, c.Head)
 	if err != nil {
 		return nil, err
 	}
 	tb, th := c.Backbone, c.Head
 	tb.DropPath, tb.Masked = 0, false
 	th.Shared, th.NormLastLayer = c.SharedHeadTeacher, true
-	teacher, err := NewNet(tb, th, seed, d)
+	teacher, err := NewNet(c.root(seed, d), tb, th)
 	if err != nil {
 		student.Path.Free()
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 func tinyConfig() method.Config {
 	return method.Config{
+		InitStd: .02,
 		Backbone: backbone.Config{
 			Arch: "vit_tiny", ImgSize: 32, PatchSize: 8, InChans: 3, EmbedDim: 64, Depth: 3, NumHeads: 4, Masked: true,
 		},

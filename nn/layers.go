@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"math"
+
 	"ibot/rng"
 	"ibot/torch"
 )
@@ -20,10 +22,14 @@ type Linear struct {
 	Bias   *torch.Tensor // (out); nil without
 }
 
-// NewLinear declares a linear layer with weights from N(0, 0.02^2) and biases of 0, as every linear
-// layer of the vision transformer and of the head begins.
+// NewLinear declares a linear layer with weights from N(0, std^2), where std is the path's LinearStd,
+// and biases of 0, as every linear layer of the vision transformer and of the head begins.
 func NewLinear(p *Path, in, out int) *Linear {
-	return &Linear{Weight: p.Param("weight", TruncNormal(.02), out, in), Bias: p.Param("bias", Zeros, out)}
+	std := p.LinearStd
+	if std == 0 {
+		std = 1 / math.Sqrt(float64(in))
+	}
+	return &Linear{Weight: p.Param("weight", TruncNormal(std), out, in), Bias: p.Param("bias", Zeros, out)}
 }
 
 // Forward maps (..., in) to (..., out).

@@ -9,6 +9,10 @@ import (
 
 // Path is a place in the tree of a network's parameters.
 type Path struct {
+	// LinearStd is the standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs),
+	// which keeps the size of what passes through. The paths below take it over.
+	LinearStd float64
+
 	name   string // "" at the root, else "blocks.0.attn."
 	node   *node
 	seed   rng.Seed
@@ -37,16 +41,16 @@ type Named struct {
 }
 
 // NewPath returns the root of a new tree. Parameters are made on device d; the streams of their
-// initial values are named after the parameters.
+// initial values are named after the parameters. LinearStd is the reference's 0.02.
 func NewPath(seed rng.Seed, d torch.Device) *Path {
-	return &Path{node: &node{}, seed: seed, device: d}
+	return &Path{LinearStd: .02, node: &node{}, seed: seed, device: d}
 }
 
 // Sub opens the child of the given name.
 func (p *Path) Sub(name string) *Path {
 	n := &node{}
 	p.node.children = append(p.node.children, child{name: name, node: n})
-	return &Path{name: p.name + name + ".", node: n, seed: p.seed, device: p.device}
+	return &Path{LinearStd: p.LinearStd, name: p.name + name + ".", node: n, seed: p.seed, device: p.device}
 }
 
 // Alias enters the parameters of q a second time, as child name of p: they appear in the state

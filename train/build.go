@@ -46,7 +46,7 @@ func (c Config) Model() method.Config {
 			OutDim: c.OutDim, PatchOutDim: c.PatchOutDim, HiddenDim: c.HiddenDim, BottleneckDim: c.BottleneckDim,
 			Layers: c.HeadLayers, Norm: norm, Act: c.ActInHead, NormLastLayer: c.NormLastLayer, Shared: c.SharedHead,
 		},
-		SharedHeadTeacher: c.SharedHeadTeacher,
+		SharedHeadTeacher: c.SharedHeadTeacher, InitStd: c.InitStd,
 		Loss: method.LossConfig{
 			GlobalCrops: c.GlobalCropsNumber, LocalCrops: c.LocalCropsNumber, Lambda1: c.Lambda1, Lambda2: c.Lambda2,
 			StudentTemp: c.StudentTemp, CenterMomentum: c.CenterMomentum, CenterMomentum2: c.CenterMomentum2,

@@ -34,6 +34,7 @@ type Config struct {
 	Depth      int     `name:"depth" range:"[0,1024]" help:"number of blocks in place of the architecture's (ViT); 0: its own"`
 	NumHeads   int     `name:"num_heads" range:"[0,1024]" help:"attention heads in place of the architecture's (ViT); 0: its own"`
 	DropPath   float64 `name:"drop_path" range:"[0,1)" help:"share of residual branches that the student's last block drops; earlier blocks drop fewer"`
+	InitStd    float64 `name:"init_std" range:"[0,1]" help:"standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs), with which narrow networks learn sooner"`
 	InitValues float64 `name:"init_values" alias:"layer_scale" range:"[0,)" help:"initial LayerScale; 0: none"`
 
 	// Head
@@ -121,6 +122,7 @@ func Default() Config {
 		LocalSize:  96,
 		InChans:    3,
 		DropPath:   0.1,
+		InitStd:    0.02,
 
 		OutDim:            8192,
 		PatchOutDim:       8192,

@@ -20,6 +20,7 @@ import (
 func tinyModel(t *testing.T) *method.Model {
 	t.Helper()
 	m, err := method.NewModel(method.Config{
+		InitStd: .02,
 		Backbone: backbone.Config{
 			Arch: "vit_tiny", ImgSize: 32, PatchSize: 8, InChans: 3, EmbedDim: 64, Depth: 3, NumHeads: 4, Masked: true,
 		},

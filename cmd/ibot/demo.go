@@ -26,7 +26,7 @@ func init() { verbs = append(verbs, newDemoVerb) }
 // The set of the demo.
 const (
 	demoClasses = 10
-	demoImages  = 5000
+	demoImages  = 8000
 	demoSize    = 32
 	demoVal     = .2
 )

@@ -31,8 +31,8 @@ func ExampleNew() {
 	fmt.Println(train.Len(), val.Len(), val.Name(0), im.W, im.H)
 	fmt.Println(strings.Join(set.Classes(), " "))
 	// Output:
-	// 1000 500 crescent/0000.png 32 32
-	// crescent cross fish heart house key mug ring star tree
+	// 1000 500 bolt/0000.png 32 32
+	// bolt crescent fish gear heart hourglass key ring star tree
 }
 
 func newSet(t testing.TB, seed rng.Seed, classes, n, size int) *drawn.Set {

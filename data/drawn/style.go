@@ -8,16 +8,24 @@ import (
 
 // How widely the images vary. All are drawn evenly between the two ends, in shares of the
 // image's side where they are lengths, and in the same way for every class.
+//
+// What differs from object to object within an image (place, size, rotation, proportions, colour,
+// whether it is lighter or darker than the ground) is the same in no two crops of it; the kind of
+// object is. That leaves the kind as what a network can learn from crops alone.
 const (
-	minObject, maxObject     = 0.46, 0.74 // the side of the square that the object lies in
-	maxShift                 = 0.16       // of the object from the middle
-	maxRotation              = 0.5        // radians, to both sides
+	minObjects, maxObjects   = 6, 9
+	minObject, maxObject     = 0.27, 0.33 // the side of the square that an object lies in
+	minGap                   = 0.85       // between the middles of two objects, in shares of the sum of their half sides
+	margin                   = 0.08       // of the objects' middles from the border
+	maxRotation              = 0.3        // radians, to both sides
 	maxStretch               = 0.12       // of one axis against the other
-	minContrast, maxContrast = 0.34, 0.60 // between the luma of object and background
-	minPattern, maxPattern   = 0.02, 0.12 // change of luma between the two colours of a pattern
+	minGround, maxGround     = 0.45, 0.55 // luma of the ground
+	minContrast, maxContrast = 0.30, 0.40 // between the luma of object and ground
+	minColour, maxColour     = 0.25, 0.90 // saturation of objects
+	maxGroundColour          = 0.30       // saturation of the ground
+	minPattern, maxPattern   = 0, 0.02    // change of luma between the two colours of a pattern
 	minPeriod, maxPeriod     = 0.14, 0.34 // of patterns
-	minClutter, maxClutter   = 2, 6       // number of things that lie about
-	maxClutterContrast       = 0.12       // between their luma and the background's
+	maxGlow                  = 0.1        // how much brighter the image is at the end towards the light
 	grain                    = 0.012      // standard deviation of the noise
 )
 
@@ -54,9 +62,8 @@ type paint struct {
 	pattern func(x, y float64) float64 // 0 for a, 1 for b
 }
 
-func newPaint(r *rng.Stream, luma float64) paint {
-	hue, saturation := r.Float64(), r.Uniform(0.25, 0.9)
-	change := r.Uniform(minPattern, maxPattern)
+func newPaint(r *rng.Stream, luma, saturation float64) paint {
+	hue, change := r.Float64(), r.Uniform(minPattern, maxPattern)
 	return paint{
 		a:       colour(hue, saturation, clamp(luma-change, 0.03, 0.97)),
 		b:       colour(math.Mod(hue+r.Uniform(-0.08, 0.08)+1, 1), saturation, clamp(luma+change, 0.03, 0.97)),
