@@ -40,8 +40,9 @@ func pixelRow(m image.Image) func(dst []uint8, x, y int) {
 		}
 	case *image.CMYK:
 		return func(dst []uint8, x, y int) {
-			at := m.PixOffset(x, y)
-			copy(dst, (&Image{W: len(dst) / 3, H: 1, C: 4, Pix: m.Pix[at:]}).fromCMYK().Pix)
+			for i, j := 0, m.PixOffset(x, y); i < len(dst); i, j = i+3, j+4 {
+				fromInks(dst[i:i+3], m.Pix[j:j+4])
+			}
 		}
 	}
 	return func(dst []uint8, x, y int) {

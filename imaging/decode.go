@@ -4,51 +4,66 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"image"
-	"image/gif"
-	"image/png"
 	"io"
 	"os"
-
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
-	"golang.org/x/image/webp"
 )
 
-// MaxPixels is the largest picture that Decode takes: the size at which Pillow refuses one as a
-// decompression bomb. It is checked against what the header claims, before memory is taken.
+// MaxPixels is the largest picture that is taken where Options names no other limit: the size at
+// which Pillow refuses one as a decompression bomb. It is checked against what the header claims,
+// before memory is taken.
 const MaxPixels = 2 * 89_478_485
 
 // MaxFileBytes is the largest file that DecodeFile reads.
 const MaxFileBytes = 1 << 30
 
-// format is one kind of file: how it begins, and how it is read.
+// maxMemory is the most bytes that the decoding of one picture may take, besides the file.
+const maxMemory = 1 << 30
+
+// Options say how to decode. The zero value is Decode's: RGB, whole files only, MaxPixels.
+type Options struct {
+	// Channels of the picture: 3 (or 0) is RGB, 1 the luma of ITU-R 601, as Pillow's convert("L").
+	// Any other number wants a TIFF file with as many samples of 8 or 16 bits a pixel, whatever they
+	// mean, and takes them as they are.
+	Channels int
+	// AllowTruncated takes the part that is there of a JPEG, PNG, GIF, BMP, TIFF or PNM file that ends
+	// early, as Pillow's LOAD_TRUNCATED_IMAGES. The rest is black, or in a JPEG gray.
+	AllowTruncated bool
+	// MaxPixels is the largest picture that is taken; 0 means the constant MaxPixels.
+	MaxPixels int
+}
+
+// format is one kind of file: how it begins, and how it is read. What read returns has three
+// channels, or as many as Options ask for.
 type format struct {
 	name   string
 	magics []string // '?' stands for any byte
-	config func(io.Reader) (image.Config, error)
-	decode func(b []byte) (image.Image, error)
+	read   func(b []byte, o Options) (*Image, error)
 }
 
 var formats = []format{
-	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, png.DecodeConfig, reading(png.Decode)},
-	{"GIF", []string{"GIF87a", "GIF89a"}, gif.DecodeConfig, decodeGIF},
-	{"WebP", []string{"RIFF????WEBP"}, webp.DecodeConfig, decodeWebP},
-	{"BMP", []string{"BM"}, bmp.DecodeConfig, reading(bmp.Decode)},
-	{"TIFF", []string{"II*\x00", "MM\x00*"}, tiff.DecodeConfig, reading(tiff.Decode)},
+	{"JPEG", []string{"\xff\xd8"}, decodeJPEG},
+	{"PNG", []string{"\x89PNG\r\n\x1a\n"}, decodePNG},
+	{"GIF", []string{"GIF87a", "GIF89a"}, decodeGIF},
+	{"WebP", []string{"RIFF????WEBP"}, decodeWebP},
+	{"BMP", []string{"BM"}, decodeBMP},
+	{"TIFF", []string{"II*\x00", "MM\x00*", "II+\x00", "MM\x00+"}, decodeTIFF},
+	{"PNM", []string{"P1", "P2", "P3", "P4", "P5", "P6"}, decodePNM},
 }
 
-func reading(f func(io.Reader) (image.Image, error)) func([]byte) (image.Image, error) {
-	return func(b []byte) (image.Image, error) { return f(bytes.NewReader(b)) }
-}
-
-// Decode reads a JPEG, PNG, GIF (its first frame), WebP, BMP or TIFF as RGB, told apart by their
-// first bytes. As Pillow's convert("RGB") does, it repeats gray, looks up palettes, mixes CMYK,
-// keeps the high byte of 16-bit values, and drops alpha; a JPEG is also turned upright as its EXIF
-// orientation says. The error says what is wrong with the file: unknown format, truncated, broken,
-// or larger than MaxPixels.
+// Decode reads a JPEG, PNG, GIF or WebP (the first frame), BMP, TIFF (the first page) or PNM as
+// RGB, told apart by their first bytes. As Pillow's convert("RGB") does, it repeats gray, looks up
+// palettes, mixes CMYK and drops alpha; and it turns the picture upright as its EXIF orientation
+// says. Of 16-bit values it keeps the high byte; so does Pillow, but for 16-bit gray, which Pillow
+// clips to white from 256 on.
+//
+// The error says what is wrong with the file: unknown format, truncated, broken, or too large.
 func Decode(b []byte) (*Image, error) {
-	im, err := decode(b)
+	return DecodeWith(b, Options{})
+}
+
+// DecodeWith is Decode with options.
+func DecodeWith(b []byte, o Options) (*Image, error) {
+	im, err := decode(b, o)
 	if err != nil {
 		return nil, fmt.Errorf("imaging: %w", err)
 	}
@@ -57,6 +72,11 @@ func Decode(b []byte) (*Image, error) {
 
 // DecodeFile is Decode for a file of at most MaxFileBytes. Errors name it.
 func DecodeFile(path string) (*Image, error) {
+	return DecodeFileWith(path, Options{})
+}
+
+// DecodeFileWith is DecodeFile with options.
+func DecodeFileWith(path string, o Options) (*Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("imaging: %w", err)
@@ -74,28 +94,35 @@ func DecodeFile(path string) (*Image, error) {
 	if n > MaxFileBytes {
 		return nil, fmt.Errorf("imaging: %s: larger than %d bytes, the most a picture may have", path, MaxFileBytes)
 	}
-	im, err := decode(buf.Bytes())
+	im, err := decode(buf.Bytes(), o)
 	if err != nil {
 		return nil, fmt.Errorf("imaging: %s: %w", path, err)
 	}
 	return im, nil
 }
 
-func decode(b []byte) (*Image, error) {
-	if bytes.HasPrefix(b, []byte("\xff\xd8")) {
-		return decodeJPEG(b)
+func decode(b []byte, o Options) (*Image, error) {
+	if o.Channels < 0 || o.MaxPixels < 0 {
+		return nil, fmt.Errorf("options of %d channels and at most %d pixels; want positive numbers, or 0 for the defaults",
+			o.Channels, o.MaxPixels)
+	}
+	if o.Channels == 0 {
+		o.Channels = 3
+	}
+	if o.MaxPixels == 0 {
+		o.MaxPixels = MaxPixels
 	}
 	for _, f := range formats {
 		for _, magic := range f.magics {
 			if hasMagic(b, magic) {
-				return f.read(b)
+				return f.decode(b, o)
 			}
 		}
 	}
 	if len(b) == 0 {
 		return nil, errors.New("empty file, wanted a picture")
 	}
-	return nil, fmt.Errorf("not a picture of a known format (JPEG, PNG, GIF, WebP, BMP, TIFF): it begins with %q",
+	return nil, fmt.Errorf("not a picture of a known format (JPEG, PNG, GIF, WebP, BMP, TIFF, PNM): it begins with %q",
 		b[:min(len(b), 8)])
 }
 
@@ -111,98 +138,86 @@ func hasMagic(b []byte, magic string) bool {
 	return true
 }
 
-// read decodes in two steps, the size first. A panic of the decoder is an error of the file: these
-// libraries have had such bugs, and one hostile picture must not end a run.
-func (f format) read(b []byte) (im *Image, err error) {
+// decode reads the file and gives it the channels that are asked for. A panic of a decoder is an
+// error of the file: the libraries have had such bugs, and one hostile picture must not end a run.
+func (f format) decode(b []byte, o Options) (im *Image, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			im, err = nil, fmt.Errorf("broken %s: its decoder failed: %v", f.name, r)
 		}
 	}()
-	cfg, err := f.config(bytes.NewReader(b))
+	if o.Channels != 1 && o.Channels != 3 && f.name != "TIFF" {
+		return nil, fmt.Errorf("%d channels are wanted, which only TIFF files can have; this is a %s, read with 3 or 1",
+			o.Channels, f.name)
+	}
+	im, err = f.read(b, o)
 	if err != nil {
 		return nil, f.fault(err)
 	}
-	if err := checkSize(f.name, cfg.Width, cfg.Height); err != nil {
-		return nil, err
+	if o.Channels == 1 && im.C == 3 {
+		im = im.luma()
 	}
-	m, err := f.decode(b)
-	if err != nil {
-		return nil, f.fault(err)
-	}
-	if size := m.Bounds().Size(); size.X <= 0 || size.Y <= 0 {
-		return nil, fmt.Errorf("broken %s: a picture of %dx%d pixels", f.name, size.X, size.Y)
-	}
-	return FromImage(m), nil
+	return im, nil
 }
 
+// fault says of an error whether the file ends too early or is broken.
 func (f format) fault(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	var refused refusal
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case ended(err):
 		return fmt.Errorf("truncated %s: %w", f.name, err)
 	}
 	return fmt.Errorf("broken %s: %w", f.name, err)
 }
 
-func checkSize(format string, w, h int) error {
-	if w <= 0 || h <= 0 {
-		return fmt.Errorf("broken %s: a picture of %dx%d pixels", format, w, h)
+// truncation is the error of a file that ends before its picture.
+type truncation struct{ error }
+
+func truncatedf(format string, args ...any) error {
+	return truncation{fmt.Errorf(format, args...)}
+}
+
+// ended reports whether err is a truncation, or an error of package io that means the same.
+func ended(err error) bool {
+	var t truncation
+	return errors.As(err, &t) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
+}
+
+// inRow adds where the pixels failed.
+func inRow(err error, y, h int) error {
+	if ended(err) {
+		return truncatedf("its pixels end in row %d of %d", y, h)
 	}
-	if w > MaxPixels/h {
-		return fmt.Errorf("%s of %dx%d pixels is larger than the %d that are taken; scale it down first",
-			format, w, h, MaxPixels)
+	return fmt.Errorf("row %d of %d: %w", y, h, err)
+}
+
+// refusal is the error of a file that may be sound, but is not taken.
+type refusal struct{ error }
+
+// admit returns an error where a picture of w x h pixels is not taken: because it has none, or more
+// than o.MaxPixels, or because decoding it, at the given bytes a pixel, takes more than maxMemory.
+func (o Options) admit(format string, w, h, bytesPerPixel int) error {
+	switch {
+	case w <= 0 || h <= 0:
+		return fmt.Errorf("a picture of %dx%d pixels", w, h)
+	case w > o.MaxPixels/h:
+		return refusal{fmt.Errorf("%s of %dx%d pixels is larger than the %d that are taken; scale it down first",
+			format, w, h, o.MaxPixels)}
+	case w*h > maxMemory/bytesPerPixel:
+		return refusal{fmt.Errorf("%s of %dx%d pixels takes %d MiB to decode, the most is %d; scale it down first",
+			format, w, h, w*h*bytesPerPixel>>20, maxMemory>>20)}
 	}
 	return nil
 }
 
-// decodeGIF returns the first frame on its screen, the rest of which has the transparent colour, or
-// the first of the palette. Go's decoder forgets the colour of the transparent index, which shows
-// once alpha is dropped, so the transparency is cut out of a copy of the file.
-func decodeGIF(b []byte) (image.Image, error) {
-	b, background := opaqueGIF(b)
-	cfg, err := gif.DecodeConfig(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
+// luma returns the gray image of an RGB one, as Pillow's convert("L").
+func (im *Image) luma() *Image {
+	out := New(im.W, im.H, 1)
+	for i := range out.Pix {
+		p := im.Pix[3*i : 3*i+3]
+		out.Pix[i] = uint8((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16)
 	}
-	m, err := gif.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	frame, ok := m.(*image.Paletted)
-	if !ok || frame.Rect == image.Rect(0, 0, cfg.Width, cfg.Height) {
-		return m, nil
-	}
-	screen := image.NewPaletted(image.Rect(0, 0, cfg.Width, cfg.Height), frame.Palette)
-	for i := range screen.Pix {
-		screen.Pix[i] = background
-	}
-	for y := frame.Rect.Min.Y; y < frame.Rect.Max.Y; y++ {
-		at := frame.PixOffset(frame.Rect.Min.X, y)
-		copy(screen.Pix[screen.PixOffset(frame.Rect.Min.X, y):], frame.Pix[at:at+frame.Rect.Dx()])
-	}
-	return screen, nil
-}
-
-// opaqueGIF returns the file without the transparency of its first frame, and the index that was
-// transparent (0 where none was). It walks the extensions before the frame.
-func opaqueGIF(b []byte) (opaque []byte, index uint8) {
-	const header, extension, graphicControl = 13, 0x21, 0xf9
-	if len(b) < header {
-		return b, 0
-	}
-	i := header
-	if b[10]&0x80 != 0 {
-		i += 3 << (b[10]&7 + 1) // the global palette
-	}
-	for i+2 < len(b) && b[i] == extension {
-		if b[i+1] == graphicControl && i+6 < len(b) && b[i+3]&1 != 0 {
-			index = b[i+6]
-			b = bytes.Clone(b)
-			b[i+3] &^= 1
-		}
-		for i += 2; i < len(b) && b[i] != 0; { // its blocks
-			i += 1 + int(b[i])
-		}
-		i++
-	}
-	return b, index
+	return out
 }

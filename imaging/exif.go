@@ -3,70 +3,7 @@ package imaging
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 )
-
-// jpegHeader is what the markers before the first scan say.
-type jpegHeader struct {
-	w, h, components int
-	huffman          bool
-	orientation      int // of EXIF, 1 to 8; 1 is upright
-	scan             int // where the first scan begins
-}
-
-// readJPEGHeader walks the segments of a JPEG up to the first scan. Bytes between segments are
-// skipped, as libjpeg does.
-func readJPEGHeader(b []byte) (jpegHeader, error) {
-	hd := jpegHeader{orientation: 1}
-	for i := 2; ; {
-		for i < len(b) && b[i] != 0xff {
-			i++
-		}
-		for i < len(b) && b[i] == 0xff {
-			i++
-		}
-		if i >= len(b) {
-			return hd, errors.New("truncated JPEG: it ends before the first scan")
-		}
-		marker := b[i]
-		if marker == 0 || marker == 0x01 || marker >= 0xd0 && marker <= 0xd8 {
-			i++ // a stuffed byte, or a marker without a segment
-			continue
-		}
-		if marker == 0xd9 {
-			return hd, errors.New("JPEG without a picture: it ends before the first scan")
-		}
-		if i+3 > len(b) {
-			return hd, errors.New("truncated JPEG: it ends before the first scan")
-		}
-		n := int(binary.BigEndian.Uint16(b[i+1:]))
-		if n < 2 || i+1+n > len(b) {
-			return hd, errors.New("truncated JPEG: a segment is longer than the file")
-		}
-		segment := b[i+3 : i+1+n]
-		switch {
-		case marker == 0xda:
-			if hd.components == 0 {
-				return hd, errors.New("broken JPEG: a scan without a frame header")
-			}
-			hd.scan = i
-			return hd, nil
-		case marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
-			if len(segment) < 6 {
-				return hd, errors.New("broken JPEG: short frame header")
-			}
-			hd.h, hd.w = int(binary.BigEndian.Uint16(segment[1:])), int(binary.BigEndian.Uint16(segment[3:]))
-			hd.components = int(segment[5])
-			hd.huffman = marker < 0xc8 // beyond are arithmetic codes
-			if hd.w == 0 || hd.h == 0 || hd.components == 0 {
-				return hd, errors.New("broken JPEG: its frame header gives no size")
-			}
-		case marker == 0xe1 && bytes.HasPrefix(segment, []byte("Exif\x00\x00")):
-			hd.orientation = exifOrientation(segment[6:])
-		}
-		i += 1 + n
-	}
-}
 
 // exifOrientation finds tag 0x112 in the first directory of a TIFF block. It returns 1, upright,
 // where there is none or the block is broken.
@@ -96,6 +33,14 @@ func exifOrientation(b []byte) int {
 		}
 	}
 	return 1
+}
+
+// uprightBytes is what a pixel of an RGB picture takes, with the copy that upright may make.
+func uprightBytes(orientation int) int {
+	if orientation <= 1 {
+		return 3
+	}
+	return 6
 }
 
 // upright returns im turned and mirrored as the EXIF orientation asks.

@@ -6,12 +6,10 @@ import "C"
 import (
 	"bytes"
 	"errors"
-	"fmt"
+	"image"
 	"image/jpeg"
-	"runtime"
 	"strings"
 	"sync"
-	"unsafe"
 )
 
 // turbo opens libjpeg-turbo on first use. It returns the name of the library, "" where there is
@@ -33,74 +31,77 @@ func JPEGDecoder() string {
 	return "image/jpeg"
 }
 
-// turboHandle is a decoder of libjpeg-turbo; one goroutine may use it at a time.
-type turboHandle struct{ p unsafe.Pointer }
-
-var turboHandles = sync.Pool{New: func() any {
-	h := &turboHandle{C.turbo_new()}
-	if h.p != nil {
-		runtime.AddCleanup(h, func(p unsafe.Pointer) { C.turbo_free(p) }, h.p)
-	}
-	return h
-}}
-
-func decodeJPEG(b []byte) (*Image, error) {
+func decodeJPEG(b []byte, o Options) (*Image, error) {
 	hd, err := readJPEGHeader(b)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSize("JPEG", hd.w, hd.h); err != nil {
+	perPixel := hd.buffered + uprightBytes(hd.orientation)
+	if hd.components == 4 {
+		perPixel += 4
+	}
+	if err := o.admit("JPEG", hd.w, hd.h, perPixel); err != nil {
 		return nil, err
 	}
-	// A Huffman code spends at least a bit on each block of 64 pixels, so a byte is 512 pixels at
-	// most. A file far from that would only make us compute a gray plane, for seconds where it is
-	// progressive.
-	if hd.huffman && hd.w*hd.h > 1024*len(b) {
-		return nil, fmt.Errorf("truncated JPEG: %d bytes cannot hold %dx%d pixels", len(b), hd.w, hd.h)
+	if !o.AllowTruncated {
+		// A Huffman code spends at least a bit on each block of 64 pixels, so a byte is 512 pixels at
+		// most. A file far from that would only make us compute a gray plane, for seconds where it is
+		// progressive.
+		if hd.huffman && hd.w*hd.h > 1024*len(b) {
+			return nil, truncatedf("%d bytes cannot hold %dx%d pixels", len(b), hd.w, hd.h)
+		}
+		// libjpeg reports its first complaint only, which may be a harmless one, so the end is looked
+		// for here.
+		if !hd.complete(b) {
+			return nil, truncatedf("there is no marker behind its pixels")
+		}
 	}
-	// libjpeg reports its first complaint only, which may be a harmless one, so the end is looked
-	// for here.
-	if bytes.LastIndex(b[hd.scan:], []byte{0xff, 0xd9}) < 0 {
-		return nil, errors.New("truncated JPEG: it has no end marker")
-	}
-	var im *Image
-	if turbo() != "" {
-		im, err = decodeTurbo(b, hd)
-	} else {
-		im, err = decodePlainJPEG(b)
-	}
+	im, err := decodeJPEGSamples(b, hd, jpegOptions{truncated: o.AllowTruncated})
 	if err != nil {
 		return nil, err
+	}
+	if im.C == 4 {
+		for i, v := range im.Pix {
+			im.Pix[i] = 255 - v // Adobe stores inks inverted, and Pillow takes every file for Adobe's
+		}
+		im = im.fromCMYK()
 	}
 	return im.upright(hd.orientation), nil
 }
 
-func decodeTurbo(b []byte, hd jpegHeader) (*Image, error) {
-	h := turboHandles.Get().(*turboHandle)
-	defer turboHandles.Put(h)
-	if h.p == nil {
-		return nil, errors.New("JPEG: libjpeg-turbo could not make a decoder")
+// jpegOptions are those of the decoder.
+type jpegOptions struct {
+	truncated bool // take what there is
+	plain     bool // repeat chroma instead of interpolating it
+}
+
+// decodeJPEGSamples returns RGB, or the four inks as they are stored.
+func decodeJPEGSamples(b []byte, hd jpegHeader, o jpegOptions) (*Image, error) {
+	if turbo() == "" {
+		return decodePlainJPEG(b)
 	}
-	channels, cmyk := 3, 0
+	channels, flags := 3, 0
 	if hd.components == 4 {
-		channels, cmyk = 4, 1
+		channels, flags = 4, C.TURBO_INKS
+	}
+	if o.plain {
+		flags |= C.TURBO_PLAIN
 	}
 	im := New(hd.w, hd.h, channels)
-	rc := C.turbo_decode(h.p, first(b), C.size_t(len(b)), first(im.Pix), C.int(hd.w), C.int(hd.h), C.int(cmyk))
-	if rc != C.TURBO_OK {
-		msg := C.GoString(C.turbo_message(h.p))
-		if strings.Contains(msg, "Premature end of JPEG") {
-			return nil, fmt.Errorf("truncated JPEG: %s", msg)
-		}
-		if rc == C.TURBO_ERROR || !harmless(msg) {
-			return nil, fmt.Errorf("broken JPEG: %s", msg)
-		}
+	var complaint [C.TURBO_MESSAGE]C.char
+	rc := C.turbo_decode(first(b), C.size_t(len(b)), first(im.Pix), C.int(hd.w), C.int(hd.h), C.int(flags), &complaint[0])
+	if rc == C.TURBO_OK {
+		return im, nil
 	}
-	if cmyk != 0 {
-		for i, v := range im.Pix {
-			im.Pix[i] = 255 - v // Adobe stores inks inverted, and Pillow takes every file for Adobe's
+	msg := C.GoString(&complaint[0])
+	if strings.Contains(msg, "Premature end of JPEG") {
+		if o.truncated {
+			return im, nil
 		}
-		return im.fromCMYK(), nil
+		return nil, truncatedf("%s", msg)
+	}
+	if rc == C.TURBO_ERROR || !harmless(msg) {
+		return nil, errors.New(msg)
 	}
 	return im, nil
 }
@@ -120,24 +121,40 @@ func harmless(msg string) bool {
 	return false
 }
 
+// decodePlainJPEG does without libjpeg-turbo, and gives nothing of a truncated file.
 func decodePlainJPEG(b []byte) (*Image, error) {
 	m, err := jpeg.Decode(bytes.NewReader(b))
 	if err != nil {
-		return nil, fmt.Errorf("broken JPEG: %w", err)
+		return nil, err
 	}
-	return FromImage(m), nil
+	inks, ok := m.(*image.CMYK)
+	if !ok {
+		return FromImage(m), nil
+	}
+	out := New(inks.Rect.Dx(), inks.Rect.Dy(), 4)
+	for y := range out.H {
+		row := out.Pix[4*y*out.W : 4*(y+1)*out.W]
+		for i, v := range inks.Pix[y*inks.Stride:][:len(row)] {
+			row[i] = 255 - v // image/jpeg has turned them
+		}
+	}
+	return out, nil
 }
 
 // fromCMYK returns the RGB image of four inks, as Pillow's cmyk2rgb.
 func (im *Image) fromCMYK() *Image {
 	out := New(im.W, im.H, 3)
 	for i := range im.W * im.H {
-		ink := im.Pix[4*i : 4*i+4]
-		light := 255 - int(ink[3])
-		for c := range 3 {
-			t := int(ink[c])*light + 128
-			out.Pix[3*i+c] = uint8(light - (t>>8+t)>>8)
-		}
+		fromInks(out.Pix[3*i:3*i+3], im.Pix[4*i:4*i+4])
 	}
 	return out
+}
+
+// fromInks writes the colour of one pixel of CMYK.
+func fromInks(rgb, inks []uint8) {
+	light := 255 - int(inks[3])
+	for c := range 3 {
+		t := int(inks[c])*light + 128
+		rgb[c] = uint8(light - (t>>8+t)>>8)
+	}
 }

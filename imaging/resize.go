@@ -17,6 +17,7 @@ const (
 	BoxFilter Filter = iota // mean of the source pixels
 	Bilinear                // triangle, support 1
 	Bicubic                 // Keys' cubic with a = -0.5, support 2
+	Nearest                 // the one nearest pixel; of Transform and Rotate only
 )
 
 // String returns the filter's name.
@@ -28,6 +29,8 @@ func (f Filter) String() string {
 		return "bilinear"
 	case Bicubic:
 		return "bicubic"
+	case Nearest:
+		return "nearest"
 	}
 	return fmt.Sprintf("Filter(%d)", int(f))
 }
@@ -46,7 +49,7 @@ func (im *Image) CropResize(b Box, w, h int, f Filter) *Image {
 		b.Left, b.Top = 0, 0
 	}
 	if f < BoxFilter || f > Bicubic {
-		panic(fmt.Sprintf("imaging: there is no filter %d", int(f)))
+		panic(fmt.Sprintf("imaging: there is no resizing with the filter %v", f))
 	}
 	out := New(w, h, im.C)
 	src := im.Pix[(b.Top*im.W+b.Left)*im.C:]

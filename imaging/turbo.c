@@ -4,6 +4,7 @@
 #include "turbo.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 
 typedef void *(*init_fn)(void);
 typedef int (*destroy_fn)(void *);
@@ -24,6 +25,7 @@ enum {
   PIXELS_RGB = 0,        // TJPF_RGB
   PIXELS_CMYK = 11,      // TJPF_CMYK
   FLAGS = 4096 | 32768,  // TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS (500 progressive scans)
+  FLAG_PLAIN = 256,      // TJFLAG_FASTUPSAMPLE
   CODE_WARNING = 0,      // TJERR_WARNING
 };
 
@@ -46,13 +48,22 @@ const char *turbo_open(void) {
   return NULL;
 }
 
-void *turbo_new(void) { return turbo.init(); }
-void turbo_free(void *handle) { turbo.destroy(handle); }
-const char *turbo_message(void *handle) { return turbo.message(handle); }
-
-int turbo_decode(void *handle, const uint8_t *jpeg, size_t n, uint8_t *pix, int w, int h, int cmyk) {
-  int rc = turbo.decompress(handle, jpeg, n, pix, w, w * (cmyk ? 4 : 3), h, cmyk ? PIXELS_CMYK : PIXELS_RGB,
-                            FLAGS);
-  if (rc == 0) return TURBO_OK;
-  return turbo.code(handle) == CODE_WARNING ? TURBO_WARNING : TURBO_ERROR;
+// Every picture has a decoder of its own: one that is used again remembers tables, and decodes a file
+// that lacks them with those of the file before.
+int turbo_decode(const uint8_t *jpeg, size_t n, uint8_t *pix, int w, int h, int options,
+                 char message[TURBO_MESSAGE]) {
+  void *handle = turbo.init();
+  if (!handle) {
+    snprintf(message, TURBO_MESSAGE, "libjpeg-turbo could not make a decoder");
+    return TURBO_ERROR;
+  }
+  int inks = options & TURBO_INKS, status = TURBO_OK;
+  int rc = turbo.decompress(handle, jpeg, n, pix, w, w * (inks ? 4 : 3), h, inks ? PIXELS_CMYK : PIXELS_RGB,
+                            FLAGS | (options & TURBO_PLAIN ? FLAG_PLAIN : 0));
+  if (rc != 0) {
+    status = turbo.code(handle) == CODE_WARNING ? TURBO_WARNING : TURBO_ERROR;
+    snprintf(message, TURBO_MESSAGE, "%s", turbo.message(handle));
+  }
+  turbo.destroy(handle);
+  return status;
 }

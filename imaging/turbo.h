@@ -9,16 +9,13 @@
 // turbo_open loads the library and returns the name it was found under, or NULL.
 const char *turbo_open(void);
 
-// A decoder handle; NULL when there is no memory for one.
-void *turbo_new(void);
-void turbo_free(void *handle);
-
-// turbo_decode writes w*h pixels of 3 bytes (RGB), or of 4 as stored (CMYK, also from YCCK). A
-// warning may hide an error: turbo_message tells.
+// turbo_decode writes w*h pixels of 3 bytes (RGB), or with TURBO_INKS of 4 as stored (CMYK, also from
+// YCCK). TURBO_PLAIN repeats chroma, which is interpolated otherwise. Unless it returns TURBO_OK,
+// message holds libjpeg's last complaint. A warning may hide an error: the message tells.
+enum { TURBO_INKS = 1, TURBO_PLAIN = 2 };
 enum { TURBO_OK = 0, TURBO_WARNING = 1, TURBO_ERROR = 2 };
-int turbo_decode(void *handle, const uint8_t *jpeg, size_t n, uint8_t *pix, int w, int h, int cmyk);
-
-// turbo_message is the last complaint of the handle, valid until its next call.
-const char *turbo_message(void *handle);
+enum { TURBO_MESSAGE = 256 };
+int turbo_decode(const uint8_t *jpeg, size_t n, uint8_t *pix, int w, int h, int options,
+                 char message[TURBO_MESSAGE]);
 
 #endif
