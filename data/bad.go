@@ -16,9 +16,9 @@ import (
 
 // BadImage is an image that could not be read; a line of bad_images.jsonl.
 type BadImage struct {
-	Path  string `json:"path"`
+	Path  string `json:"path"` // bytes that are no UTF-8 are written as \xff
 	Error string `json:"error"`
-	Index int    `json:"index"`
+	Index int    `json:"index"` // -1 for what was passed over when the set was opened, such as a folder without permission
 }
 
 // allowedBad is how many of n images may be bad: 5 %, and one in a set of fewer than twenty.
@@ -56,6 +56,14 @@ func OpenBadImages(path string, ds Dataset) (*BadImages, error) {
 		return nil, fmt.Errorf("data: cannot continue the list of bad images %s: %w", path, err)
 	}
 	b.file = file
+	if set, ok := ds.(interface{ Skipped() []BadImage }); ok { // folders and members passed over on opening
+		for _, skipped := range set.Skipped() {
+			if err := b.note(skipped); err != nil {
+				file.Close()
+				return nil, err
+			}
+		}
+	}
 	return b, nil
 }
 
@@ -139,7 +147,7 @@ func (b *BadImages) known(index int) bool {
 
 // add notes that an image cannot be read, and errs when that was one too many.
 func (b *BadImages) add(index int, reason error) error {
-	image := BadImage{Path: b.ds.Name(index), Error: reason.Error(), Index: index}
+	image := BadImage{Path: printable(b.ds.Name(index)), Error: printable(reason.Error()), Index: index}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.bad[index] {
@@ -149,19 +157,28 @@ func (b *BadImages) add(index int, reason error) error {
 	if len(b.first) < 5 {
 		b.first = append(b.first, image)
 	}
-	if b.file != nil && !b.listed[image.Path] {
-		b.listed[image.Path] = true
-		line, err := json.Marshal(image)
-		if err != nil {
-			return fmt.Errorf("data: cannot note the bad image %s: %w", image.Path, err)
-		}
-		// One write to a file opened for appending is one whole line.
-		if _, err := b.file.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("data: cannot note the bad image %s: %w", image.Path, err)
-		}
+	if err := b.note(image); err != nil {
+		return err
 	}
 	if len(b.bad) > allowedBad(b.ds.Len()) {
 		return b.tooMany()
+	}
+	return nil
+}
+
+// note writes a line of the list, unless it is there.
+func (b *BadImages) note(image BadImage) error {
+	if b.file == nil || b.listed[image.Path] {
+		return nil
+	}
+	b.listed[image.Path] = true
+	line, err := json.Marshal(image)
+	if err != nil {
+		return fmt.Errorf("data: cannot note the bad image %s: %w", image.Path, err)
+	}
+	// One write to a file opened for appending is one whole line.
+	if _, err := b.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("data: cannot note the bad image %s: %w", image.Path, err)
 	}
 	return nil
 }

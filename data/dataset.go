@@ -27,6 +27,35 @@ type Dataset interface {
 	Load(i int) (*imaging.Image, error)
 }
 
+// Encoded is a Dataset whose images are encoded files, which all kinds but arrays are.
+type Encoded interface {
+	Dataset
+	// Bytes are the bytes of image i as they are stored, not decoded.
+	Bytes(i int) ([]byte, error)
+}
+
+// Sharded is a Dataset whose images lie in a few large files. See [Sampler.ByShard].
+type Sharded interface {
+	Dataset
+	// Shards are the numbers of the images at which each file ends, the last of them Len.
+	Shards() []int
+}
+
+// Options say how a set is opened. The zero value does for most.
+type Options struct {
+	// Decode says what images are decoded to.
+	Decode imaging.Options
+	// Cache is the folder for indexes, so that a set which has not changed opens in a moment the
+	// second time. It is made when it is missing; with "" no index is kept.
+	Cache string
+	// Memory bounds, in bytes, what unpacked parts of Parquet files may hold; 0 means 256 MiB.
+	Memory int64
+
+	part string // the part of an archive that is wanted; "" is train where there are parts
+}
+
+func (o Options) decode(b []byte) (*imaging.Image, error) { return imaging.DecodeWith(b, o.Decode) }
+
 // Kind is one way in which a set of images can be stored.
 type Kind struct {
 	// Name is what messages call the kind, such as "folder".
@@ -34,10 +63,12 @@ type Kind struct {
 	// Doc says in one line how such a set looks.
 	Doc string
 	// Claims says whether the file or folder at path is of this kind. At most one kind may
-	// claim a path.
+	// claim a path. info is nil for a pattern of several files, such as x-{000..127}.tar.
 	Claims func(path string, info fs.FileInfo) bool
 	// Open opens the set at path.
-	Open func(path string) (Dataset, error)
+	Open func(path string, o Options) (Dataset, error)
+	// Splits, where the kind can hold several parts in one, are their names as in [Splits].
+	Splits func(path string, o Options) ([]string, error)
 }
 
 var kinds []Kind
@@ -57,44 +88,78 @@ func Register(k Kind) {
 // Kinds are the registered kinds, sorted by name.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// Open opens the set of images at path, of whatever kind it is. A folder that is split into
-// train and val (see [Splits]) gives its train part.
+// Open opens the set of images at path, of whatever kind it is, with the default options. A set
+// that is split into train and val (see [Splits]) gives its train part.
 //
 // The error says what was found instead: no such path, an empty folder, a folder without
 // images, a file of a foreign kind.
-func Open(path string) (Dataset, error) {
-	splits, err := Splits(path)
+func Open(path string) (Dataset, error) { return Options{}.Open(path) }
+
+// Open is the function Open with these options.
+func (o Options) Open(path string) (Dataset, error) {
+	splits, err := folderSplits(path)
 	if err != nil {
 		return nil, err
 	}
 	if len(splits) > 0 {
-		return OpenSplit(path, "train")
+		return o.OpenSplit(path, "train")
 	}
-	return openWhole(path)
+	return o.openWhole(path)
 }
 
-// openWhole opens path with the kind that claims it, without a look for parts.
-func openWhole(path string) (Dataset, error) {
-	info, err := stat(path)
+// openWhole opens path with the kind that claims it, without a look for folders of parts.
+func (o Options) openWhole(path string) (Dataset, error) {
+	k, err := kindOf(path)
 	if err != nil {
 		return nil, err
+	}
+	return k.Open(path, o)
+}
+
+// kindOf is the kind that claims path.
+func kindOf(path string) (Kind, error) {
+	info, err := stat(path)
+	if err != nil {
+		return Kind{}, err
 	}
 	var known []string
 	for _, k := range kinds {
 		if k.Claims(path, info) {
-			return k.Open(path)
+			return k, nil
 		}
-		known = append(known, k.Name+" ("+k.Doc+")")
+		known = append(known, k.Doc)
 	}
-	return nil, fmt.Errorf("data: %s is no set of images; give a %s", path, strings.Join(known, " or a "))
+	if hint, ok := unpackFirst(path); ok {
+		return Kind{}, fmt.Errorf("data: %s is packed as a whole, so that no image in it can be reached alone; %s", path, hint)
+	}
+	return Kind{}, fmt.Errorf("data: %s is no set of images; give %s", path, strings.Join(known, "; or "))
 }
 
-// stat is os.Stat with an error that says what is there instead.
+// unpackFirst says what to do with archives in which nothing can be reached alone.
+func unpackFirst(path string) (hint string, ok bool) {
+	for ending, hint := range map[string]string{
+		".tar.gz": "run gunzip on it", ".tgz": "run gunzip on it", ".tar.bz2": "run bunzip2 on it", ".tar.xz": "run unxz on it",
+		".tar.zst": "run unzstd on it", ".7z": "unpack it", ".rar": "unpack it",
+	} {
+		if strings.HasSuffix(strings.ToLower(path), ending) {
+			return hint, true
+		}
+	}
+	return "", false
+}
+
+// isPattern says whether path stands for several files.
+func isPattern(path string) bool { return strings.ContainsAny(path, "{*?[") }
+
+// stat is os.Stat with an error that says what is there instead. It is nil for a pattern.
 func stat(path string) (fs.FileInfo, error) {
 	if path == "" {
 		return nil, errors.New("data: no path given; name a folder of images or a text list of them")
 	}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && isPattern(path) {
+		return nil, nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("data: %s does not exist; %s: %w", path, surroundings(path), fs.ErrNotExist)
 	}
@@ -138,10 +203,12 @@ func few(names []string, n int) string {
 }
 
 // imageExtensions are the endings that make a file an image, compared without regard to case.
-var imageExtensions = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+var imageExtensions = []string{
+	".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+}
 
 // IsImageName says whether the file name has the ending of an image: jpg, jpeg, png, gif, webp,
-// bmp, tif or tiff, in any case.
+// bmp, tif, tiff, ppm, pgm, pbm or pnm, in any case.
 func IsImageName(name string) bool {
 	return slices.Contains(imageExtensions, strings.ToLower(filepath.Ext(name)))
 }
@@ -150,35 +217,4 @@ func IsImageName(name string) bool {
 // ._x.jpg that macOS leaves beside x.jpg) and the __MACOSX folder of its archives.
 func hidden(name string) bool {
 	return strings.HasPrefix(name, ".") || name == "__MACOSX"
-}
-
-// files is a Dataset of one file an image.
-type files struct {
-	root    string
-	names   []string // relative to root with slashes, or absolute
-	labels  []int32  // nil without labels
-	classes []string
-}
-
-func (f *files) Len() int          { return len(f.names) }
-func (f *files) Name(i int) string { return f.names[i] }
-func (f *files) Classes() []string { return f.classes }
-
-func (f *files) Label(i int) int {
-	if f.labels == nil {
-		return -1
-	}
-	return int(f.labels[i])
-}
-
-func (f *files) Load(i int) (*imaging.Image, error) {
-	return imaging.DecodeFile(f.path(i))
-}
-
-func (f *files) path(i int) string {
-	name := filepath.FromSlash(f.names[i])
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(f.root, name)
 }

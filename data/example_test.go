@@ -74,3 +74,33 @@ func ExampleLoader() {
 	// 4 192 <nil>
 	// 4 192 <nil>
 }
+
+// What is wrong with a set.
+func ExampleCheck() {
+	dir, err := os.MkdirTemp("", "set")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"train/cat/1.jpg", "train/dog/1.jpg", "val/cat/2.jpg", "val/dog/2.jpg"} {
+		path := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		os.WriteFile(path, []byte("not an image"), 0o644)
+	}
+	val, err := data.OpenSplit(dir, "val")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report, err := data.Check(context.Background(), []data.Part{{Name: "val", Set: val}}, data.CheckOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(report.Unreadable), report.Unreadable[0].Path)
+	fmt.Println(report.Advice[0])
+	// Output:
+	// 2 val/cat/2.jpg
+	// 2 of 2 images of val cannot be read. Training stops above 1: repair or remove them.
+}

@@ -1,22 +1,79 @@
 package data
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 func init() {
 	Register(Kind{
-		Name:   "folder",
-		Doc:    "images in it, or one subfolder a class",
-		Claims: func(_ string, info fs.FileInfo) bool { return info.IsDir() },
-		Open:   openFolder,
+		Name: "folder",
+		Doc:  "a folder with images in it, or with one subfolder a class",
+		Claims: func(path string, info fs.FileInfo) bool {
+			return info != nil && info.IsDir() && shardsIn(path) == ""
+		},
+		Open: openFolder,
 	})
+}
+
+// shardEndings are the endings of files that hold many images each, of which a folder can be full.
+var shardEndings = []string{".tar", ".parquet"}
+
+// shardsIn says that a folder, or the folder data in it, as in a clone from the Hugging Face hub,
+// holds files of one of these endings; "" if not, or if there are images in it or in a folder in
+// it. A folder of a million images is not listed to its end for that.
+func shardsIn(dir string) string {
+	ending, folders := endingIn(dir)
+	for _, name := range folders {
+		below, _ := endingIn(filepath.Join(dir, name))
+		if below == "image" {
+			return ""
+		}
+		if ending == "" && name == "data" {
+			ending = below
+		}
+	}
+	if ending == "image" {
+		return ""
+	}
+	return ending
+}
+
+// endingIn is "image" where there is an image directly in a folder, else the first ending of
+// shards that is there; and the folders in it, as far as it was listed.
+func endingIn(dir string) (found string, folders []string) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return "", nil
+	}
+	defer f.Close()
+	for {
+		entries, err := f.ReadDir(1024)
+		for _, e := range entries {
+			name := e.Name()
+			ending := strings.ToLower(filepath.Ext(name))
+			switch {
+			case hidden(name):
+			case e.IsDir():
+				folders = append(folders, name)
+			case IsImageName(name):
+				return "image", nil
+			case slices.Contains(shardEndings, ending) && (found == "" || ending < found):
+				found = ending
+			}
+		}
+		if err != nil {
+			return found, folders
+		}
+	}
 }
 
 // openFolder opens a folder of images. The rule, in the order in which it is applied:
@@ -30,146 +87,256 @@ func init() {
 //
 // Within a class, images are sorted by their folder, then by their file name, byte by byte: the
 // order of torchvision. Hidden files and folders are passed over. Symbolic links are followed;
-// a folder that links reach twice within a class is read once, so loops end.
-func openFolder(root string) (Dataset, error) {
-	top, err := readFolder(root)
+// a folder that links reach twice within a class is read once, so loops end. Of several ways to
+// it the shortest counts, and of equally short ones the first by name. A folder below the top
+// that cannot be listed is passed over and noted, as are pipes and devices.
+func openFolder(root string, o Options) (Dataset, error) {
+	x, err := o.indexed("folder", root, func() (*index, []stamp, error) {
+		w := &walk{root: root}
+		x, err := w.index()
+		return x, w.stamps, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if len(top.images) > 0 {
-		w := walk{root: root, seen: map[string]bool{}}
-		if err := w.visit("."); err != nil {
-			return nil, err
-		}
-		return &files{root: root, names: w.names()}, nil
-	}
-	set := &files{root: root}
-	others := top.others
-	for _, class := range top.folders {
-		w := walk{root: root, seen: map[string]bool{}}
-		if err := w.visit(class); err != nil {
-			return nil, err
-		}
-		others = append(others, w.others...)
-		names := w.names()
-		if len(names) == 0 {
-			continue
-		}
-		for range names {
-			set.labels = append(set.labels, int32(len(set.classes)))
-		}
-		set.names = append(set.names, names...)
-		set.classes = append(set.classes, class)
-	}
-	switch len(set.classes) {
-	case 0:
-		return nil, noImages(root, top, others)
-	case 1:
-		set.labels, set.classes = nil, nil
-	}
-	return set, nil
+	return &files{index: x, root: root, o: o}, nil
 }
 
 // noImages says what a folder holds in place of images.
-func noImages(root string, top folder, others []string) error {
-	if len(top.folders) == 0 && len(others) == 0 {
+func noImages(root string, folders, others []string) error {
+	if len(folders) == 0 && len(others) == 0 {
 		return fmt.Errorf("data: %s is empty; put images into it, or give another folder", root)
 	}
 	looked := strings.Join(imageExtensions, " ")
 	if len(others) == 0 {
 		return fmt.Errorf("data: %s holds no images (looked for %s in it and its subfolders; found %d empty folders, e.g. %s)",
-			root, looked, len(top.folders), top.folders[0])
+			root, looked, len(folders), folders[0])
 	}
 	return fmt.Errorf("data: %s holds no images (looked for %s in it and its subfolders; found %d other files, e.g. %s)",
 		root, looked, len(others), others[0])
 }
 
-// folder is one listing, each part sorted by name.
-type folder struct {
-	images, folders, others []string
-}
-
-// readFolder lists dir and tells images, folders and other files apart. Links count as what
-// they lead to; a link that leads nowhere is an image when its name says so, so that it is
-// noticed as a bad image and not silently left out.
-func readFolder(dir string) (folder, error) {
-	var f folder
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return f, fmt.Errorf("data: cannot list %s: %w", dir, err)
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if hidden(name) {
-			continue
-		}
-		isDir := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(filepath.Join(dir, name))
-			isDir = err == nil && info.IsDir()
-		}
-		switch {
-		case isDir:
-			f.folders = append(f.folders, name)
-		case IsImageName(name):
-			f.images = append(f.images, name)
-		default:
-			f.others = append(f.others, name)
-		}
-	}
-	return f, nil
-}
-
 // walk collects the images below a folder.
 type walk struct {
-	root   string
-	seen   map[string]bool // folders visited, without links
-	found  []found
-	others []string
+	root    string
+	stamps  []stamp
+	others  []string
+	skipped index // of which only the list of what was skipped is used
 }
 
-// found is a folder, relative to the root, and the names of the images directly in it.
-type found struct {
-	dir    string
-	images []string
+// dir is a folder on the way.
+type dir struct {
+	path  string // relative to the root, with slashes; "." is the root
+	real  string // without links
+	class int
+	listing
 }
 
-// visit walks dir, a path relative to the root.
-func (w *walk) visit(dir string) error {
-	full := filepath.Join(w.root, filepath.FromSlash(dir))
-	real, err := filepath.EvalSymlinks(full)
+// listing is what a folder holds, each part sorted by name.
+type listing struct {
+	images, folders, others []string
+	links                   []string // of folders, those that are links
+	stamp                   stamp
+	err                     error
+}
+
+// index walks the folder.
+func (w *walk) index() (*index, error) {
+	real, err := filepath.EvalSymlinks(w.root)
 	if err != nil {
-		return fmt.Errorf("data: cannot list %s: %w", full, err)
+		return nil, fmt.Errorf("data: cannot list %s: %w", w.root, err)
 	}
-	if w.seen[real] {
-		return nil
+	top := dir{path: ".", real: real, listing: readFolder(w.root)}
+	if top.err != nil {
+		return nil, top.err
 	}
-	w.seen[real] = true
-	f, err := readFolder(full)
+	w.stamps = append(w.stamps, top.stamp)
+	w.others = top.others
+	var found []dir
+	if len(top.images) > 0 {
+		found = append(w.below([]dir{top}), top)
+	} else {
+		classes := w.children(top)
+		for i := range classes {
+			classes[i].class = i
+		}
+		found = w.below(w.list(classes))
+		found = append(found, classes...)
+	}
+	x, err := flatten(found, top.folders)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w.found = append(w.found, found{dir, f.images})
-	for _, name := range f.others {
-		w.others = append(w.others, path.Join(dir, name))
+	if x.Len() == 0 {
+		return nil, noImages(w.root, top.folders, w.others)
 	}
-	for _, name := range f.folders {
-		if err := w.visit(path.Join(dir, name)); err != nil {
-			return err
+	if len(top.images) > 0 {
+		x.labels, x.classes = nil, nil
+	}
+	x.skipped = w.skipped.skipped
+	return x, nil
+}
+
+// below lists everything below the given folders, which are listed already, level by level, so
+// that the listing can be parallel and what it finds is the same each time.
+func (w *walk) below(level []dir) (found []dir) {
+	type visit struct {
+		class int
+		real  string
+	}
+	seen := map[visit]bool{}
+	for _, d := range level {
+		seen[visit{d.class, d.real}] = true
+	}
+	for len(level) > 0 {
+		var next []dir
+		for _, d := range level {
+			for _, child := range w.children(d) {
+				if v := (visit{child.class, child.real}); !seen[v] {
+					seen[v] = true
+					next = append(next, child)
+				}
+			}
+		}
+		level = w.list(next)
+		found = append(found, level...)
+	}
+	return found
+}
+
+// children are the folders in d, not yet listed.
+func (w *walk) children(d dir) []dir {
+	var all []dir
+	for _, name := range d.folders {
+		child := dir{path: path.Join(d.path, name), real: filepath.Join(d.real, name), class: d.class}
+		if slices.Contains(d.links, name) {
+			real, err := filepath.EvalSymlinks(child.real)
+			if err != nil {
+				w.skipped.skip(child.path, err)
+				continue
+			}
+			child.real = real
+		}
+		all = append(all, child)
+	}
+	return all
+}
+
+// lanes is how many folders are listed at a time; more than there are CPUs, because network file
+// systems answer late.
+const lanes = 16
+
+// list lists folders in parallel, and notes what was in them.
+func (w *walk) list(dirs []dir) []dir {
+	var all sync.WaitGroup
+	for lane := range min(lanes, len(dirs)) {
+		all.Go(func() {
+			for i := lane; i < len(dirs); i += lanes {
+				dirs[i].listing = readFolder(filepath.Join(w.root, filepath.FromSlash(dirs[i].path)))
+			}
+		})
+	}
+	all.Wait()
+	for _, d := range dirs {
+		if d.err != nil {
+			w.skipped.skip(d.path, d.err)
+			continue
+		}
+		w.stamps = append(w.stamps, d.stamp)
+		for _, name := range d.others {
+			w.others = append(w.others, path.Join(d.path, name))
 		}
 	}
-	return nil
+	return dirs
 }
 
-// names are the images found, sorted by folder and then by name. Folders are compared as whole
-// paths, so "a-b" comes before "a/c", which is not the order of the walk.
-func (w *walk) names() []string {
-	slices.SortFunc(w.found, func(a, b found) int { return strings.Compare(a.dir, b.dir) })
-	var names []string
-	for _, f := range w.found {
-		for _, image := range f.images {
-			names = append(names, path.Join(f.dir, image))
+// flatten sorts folders and puts the images in them into one index. classes are the names of the
+// top folders; those without images are left out.
+func flatten(found []dir, classes []string) (*index, error) {
+	// Folders are compared as whole paths, so "a-b" comes before "a/c", which is not the order of
+	// the walk.
+	slices.SortFunc(found, func(a, b dir) int {
+		if a.class != b.class {
+			return a.class - b.class
+		}
+		return strings.Compare(a.path, b.path)
+	})
+	x := &index{}
+	last := -1
+	for _, d := range found {
+		if len(d.images) == 0 {
+			continue
+		}
+		if d.class != last && d.class < len(classes) {
+			x.classes, last = append(x.classes, classes[d.class]), d.class
+		}
+		for _, image := range d.images {
+			var err error
+			if d.path == "." {
+				err = x.add(image)
+			} else {
+				err = x.add(d.path, "/", image)
+			}
+			if err != nil {
+				return nil, err
+			}
+			x.labels = append(x.labels, int32(len(x.classes)-1))
 		}
 	}
-	return names
+	if len(x.classes) < 2 {
+		x.labels, x.classes = nil, nil
+	}
+	return x, nil
+}
+
+// readFolder lists a folder and tells images, folders and other files apart. A link counts as
+// what it leads to, except that one with the name of an image is an image: so a link that leads
+// nowhere is noticed as a bad image, and a million links are listed without a look at each.
+func readFolder(name string) listing {
+	s, err := stampOf(name)
+	if err != nil {
+		return listing{err: fmt.Errorf("data: cannot list %s: %w", printable(name), err)}
+	}
+	l := listing{stamp: s}
+	entries, err := listAll(name)
+	if err != nil {
+		return listing{err: fmt.Errorf("data: cannot list %s: %w", printable(name), err)}
+	}
+	for _, e := range entries {
+		entry := e.Name()
+		mode := e.Type()
+		switch {
+		case hidden(entry):
+		case mode.IsDir():
+			l.folders = append(l.folders, entry)
+		case IsImageName(entry) && (mode.IsRegular() || mode&fs.ModeSymlink != 0):
+			l.images = append(l.images, entry)
+		case mode&fs.ModeSymlink != 0 && isDir(filepath.Join(name, entry)):
+			l.folders = append(l.folders, entry)
+			l.links = append(l.links, entry)
+		default:
+			l.others = append(l.others, entry)
+		}
+	}
+	return l
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// listAll is os.ReadDir, which gives up what it has where one entry vanishes on the way.
+func listAll(name string) ([]fs.DirEntry, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && err != io.EOF {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	fixtures["folder"] = func(t *testing.T, dir string) string {
+	fixtures["folder"] = func(t testing.TB, dir string) string {
 		for _, name := range []string{"3.png", "x/2.png", "1.png"} {
 			writePNG(t, filepath.Join(dir, "a", name), 3, 2)
 			writePNG(t, filepath.Join(dir, "b", name), 2, 3)
@@ -47,10 +47,13 @@ func TestFolderRules(t *testing.T) {
 		"hidden files and folders": {
 			[]string{"a/1.png", "a/._1.png", "b/1.png", ".git/1.png", "__MACOSX/a/1.png"}, "a/1.png:0 b/1.png:1", "a b",
 		},
+		"an archive beside class folders": {
+			[]string{"a/1.png", "b/1.png", "a.tar", "data/x.parquet"}, "a/1.png:0 b/1.png:1", "a b",
+		},
 		"any case": {[]string{"1.PNG", "2.Jpeg", "3.txt"}, "1.PNG:-1 2.Jpeg:-1", ""},
 		"every ending": {
-			[]string{"1.jpg", "1.jpeg", "1.png", "1.gif", "1.webp", "1.bmp", "1.tif", "1.tiff", "1.psd"},
-			"1.bmp:-1 1.gif:-1 1.jpeg:-1 1.jpg:-1 1.png:-1 1.tif:-1 1.tiff:-1 1.webp:-1", "",
+			[]string{"1.jpg", "1.jpeg", "1.png", "1.gif", "1.webp", "1.bmp", "1.tif", "1.tiff", "1.pbm", "1.pgm", "1.pnm", "1.ppm", "1.psd"},
+			"1.bmp:-1 1.gif:-1 1.jpeg:-1 1.jpg:-1 1.pbm:-1 1.pgm:-1 1.png:-1 1.pnm:-1 1.ppm:-1 1.tif:-1 1.tiff:-1 1.webp:-1", "",
 		},
 		"train and val": {
 			[]string{"train/a/1.png", "train/b/1.png", "val/a/2.png", "val/b/2.png"}, "a/1.png:0 b/1.png:1", "a b",
@@ -95,7 +98,7 @@ func TestOpenRefuses(t *testing.T) {
 		"empty":          {"empty", []string{"is empty"}},
 		"empty folders":  {"hollow", []string{"holds no images", "2 empty folders, e.g. a"}},
 		"no images":      {"texts", []string{"holds no images (looked for .jpg", "found 2 other files, e.g. notes.txt"}},
-		"foreign file":   {"movie.mp4", []string{"is no set of images", "give a folder", "or a list"}},
+		"foreign file":   {"movie.mp4", []string{"is no set of images; give ", "a folder with images", "; or a .zip file"}},
 		"below a file":   {"movie.mp4/x", []string{"not a directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {

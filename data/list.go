@@ -16,10 +16,12 @@ import (
 
 func init() {
 	Register(Kind{
-		Name:   "list",
-		Doc:    "a .txt, .tsv, .csv or .lst file with a line \"path\" or \"path label\" for each image",
-		Claims: func(path string, info fs.FileInfo) bool { return info.Mode().IsRegular() && isListName(path) },
-		Open:   openList,
+		Name: "list",
+		Doc:  "a .txt, .tsv, .csv or .lst file with a line \"path\" or \"path label\" for each image, or a table with such columns",
+		Claims: func(path string, info fs.FileInfo) bool {
+			return info != nil && info.Mode().IsRegular() && isListName(path)
+		},
+		Open: openList,
 	})
 }
 
@@ -46,33 +48,59 @@ const (
 // in their sorted order. Lines without a label have label -1, as has the whole set when no line
 // has one.
 //
+// A .csv or .tsv file may begin with a header that names its columns. Then the column path,
+// filepath, file, filename, file_name, image, image_path or img holds the paths and label, labels,
+// class, class_name or target, where there is one, the labels; quotes and further columns are
+// allowed. Without a header, a file of quoted paths is read as columns too.
+//
 // A list that names many missing files is refused: more than 5 % of a sample of its lines. Where
 // fewer are missing they are met while loading, and count as bad images.
-func openList(path string) (Dataset, error) {
+func openList(path string, o Options) (Dataset, error) {
+	x, err := o.indexed("list", path, func() (*index, []stamp, error) {
+		s, err := stampOf(path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("data: %w", err)
+		}
+		x, err := indexList(path)
+		return x, []stamp{s}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &files{index: x, root: filepath.Dir(path), o: o}, nil
+}
+
+// indexList reads a list into an index.
+func indexList(path string) (*index, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("data: cannot open %s: %w", path, err)
 	}
 	defer file.Close()
-	names, labels, err := readList(file)
+	r := bufio.NewReaderSize(file, longestLine)
+	x := &index{}
+	var labels []string
+	if t := newTable(r, filepath.Ext(path)); t != nil {
+		labels, err = t.read(x)
+	} else {
+		labels, err = readList(r, x)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data: %s %w", path, err)
 	}
-	if len(names) == 0 {
+	if x.Len() == 0 {
 		return nil, fmt.Errorf("data: %s names no images; write one path a line, relative to %s", path, filepath.Dir(path))
 	}
-	set := &files{root: filepath.Dir(path), names: names}
-	if set.labels, set.classes, err = numberLabels(labels); err != nil {
+	if x.labels, x.classes, err = numberLabels(labels); err != nil {
 		return nil, fmt.Errorf("data: %s %w", path, err)
 	}
-	if err := checkPresence(path, set); err != nil {
-		return nil, err
-	}
-	return set, nil
+	return x, checkPresence(path, &files{index: x, root: filepath.Dir(path)})
 }
 
-// readList returns the paths, with slashes, and the labels, "" for none, of the lines of r.
-func readList(r io.Reader) (names, labels []string, err error) {
+// readList adds the paths of the lines of r, with slashes, to x, and returns the labels, "" for
+// none.
+func readList(r io.Reader, x *index) (labels []string, err error) {
+	known := map[string]string{} // so that a thousand classes are a thousand texts
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 4096), longestLine)
 	number := 0
@@ -88,19 +116,31 @@ func readList(r io.Reader) (names, labels []string, err error) {
 		}
 		name, label, ok := cutLabel(string(line))
 		if !ok {
-			return nil, nil, fmt.Errorf("line %d: %q names no image (looked for %s); separate path and label by a tab where the path has no ending",
+			return nil, fmt.Errorf("line %d: %q names no image (looked for %s); separate path and label by a tab where the path has no ending",
 				number, shorten(string(line)), strings.Join(imageExtensions, " "))
 		}
-		names = append(names, filepath.ToSlash(name))
-		labels = append(labels, label)
+		if err := x.add(filepath.ToSlash(name)); err != nil {
+			return nil, err
+		}
+		labels = append(labels, intern(known, label))
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, bufio.ErrTooLong):
-		return nil, nil, fmt.Errorf("line %d is longer than %d bytes; this is no text list", number+1, longestLine)
+		return nil, fmt.Errorf("line %d is longer than %d bytes; this is no text list", number+1, longestLine)
 	case err != nil:
-		return nil, nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
-	return names, labels, nil
+	return labels, nil
+}
+
+// intern returns the text in known that equals s, and adds it if there is none.
+func intern(known map[string]string, s string) string {
+	if k, ok := known[s]; ok {
+		return k
+	}
+	s = strings.Clone(s)
+	known[s] = s
+	return s
 }
 
 // cutLabel splits a line into path and label, and says whether there is a path to be seen.
@@ -185,7 +225,7 @@ func checkPresence(list string, set *files) error {
 	for i := 0; i < set.Len(); i += step {
 		checked++
 		if _, err := os.Stat(set.path(i)); errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, set.names[i])
+			missing = append(missing, set.Name(i))
 		}
 	}
 	if len(missing) <= allowedBad(checked) && len(missing) < checked {

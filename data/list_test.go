@@ -10,7 +10,7 @@ import (
 )
 
 func init() {
-	fixtures["list"] = func(t *testing.T, dir string) string {
+	fixtures["list"] = func(t testing.TB, dir string) string {
 		var lines strings.Builder
 		for i := range 3 {
 			writePNG(t, filepath.Join(dir, "images", fmt.Sprintf("%d.png", 2*i)), 3, 2)
@@ -75,7 +75,7 @@ func TestListRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":         {"", "names no images"},
 		"comments":      {"# a\n\n#b", "names no images"},
-		"header":        {"path,label\na.png,1", `line 1: "path,label" names no image`},
+		"header":        {"path,label\na.png,1", `line 1: "path,label" names no image`}, // in a .txt
 		"prose":         {"a.png\nThis is a text.\n", "line 2"},
 		"binary":        {"a.png\x00 1", "line 1"},
 		"one long line": {"a.png\n" + strings.Repeat("x", 1<<20), "line 2 is longer than"},

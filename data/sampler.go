@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"ibot/rng"
@@ -38,6 +39,8 @@ type Sampler struct {
 	seed        rng.Seed
 	n, size     int
 	rank, world int
+	shards      []int // where each large file ends; nil for an order that takes no account of them
+	buffer      int
 
 	mu    sync.Mutex
 	epoch int   // whose order is kept
@@ -70,9 +73,67 @@ func (s *Sampler) Epoch(step int) int { return step / s.StepsPerEpoch() }
 func (s *Sampler) Batch(step int) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if epoch := s.Epoch(step); s.order == nil || s.epoch != epoch {
-		s.order, s.epoch = Order(s.seed, epoch, s.n), epoch
-	}
 	at := step % s.StepsPerEpoch() * s.size
-	return Shard(s.order[at:at+s.size], s.rank, s.world)
+	return Shard(s.epochOrder(step)[at:at+s.size], s.rank, s.world)
+}
+
+// epochOrder is the order of the epoch of a step, for holders of mu.
+func (s *Sampler) epochOrder(step int) []int {
+	epoch := s.Epoch(step)
+	switch {
+	case s.order != nil && s.epoch == epoch:
+	case s.shards != nil:
+		s.order = ShardOrder(s.seed, epoch, s.shards, s.buffer)
+	default:
+		s.order = Order(s.seed, epoch, s.n)
+	}
+	s.epoch = epoch
+	return s.order
+}
+
+// ByShard lets epochs go through the large files of a set one after the other, in an order that is
+// new each epoch, and mix the images within a buffer of the given size; see [ShardOrder]. That
+// reads the files almost from front to back, which disks and Parquet files reward, for an order
+// that is less mixed. shards are those of [Sharded].
+func (s *Sampler) ByShard(shards []int, buffer int) error {
+	if len(shards) == 0 || shards[len(shards)-1] != s.n || !slices.IsSorted(shards) {
+		return fmt.Errorf("data: shards that end at %v are not those of %d images", shards, s.n)
+	}
+	if buffer < 1 {
+		return fmt.Errorf("data: a buffer of %d images mixes nothing; raise it", buffer)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shards, s.buffer, s.order = shards, buffer, nil
+	return nil
+}
+
+// ShardOrder is an order that a stream of shards has when it is mixed as WebDataset does: the
+// shards, which end at the given images, in an order of their own each epoch, and of the images
+// that follow one another a buffer from which each next one is drawn.
+func ShardOrder(seed rng.Seed, epoch int, shards []int, buffer int) []int {
+	r := seed.Stream("shards", epoch)
+	order := make([]int, 0, shards[len(shards)-1])
+	var held []int
+	draw := func() {
+		i := r.IntN(len(held))
+		order = append(order, held[i])
+		held[i] = held[len(held)-1]
+		held = held[:len(held)-1]
+	}
+	for _, shard := range r.Perm(len(shards)) {
+		first := 0
+		if shard > 0 {
+			first = shards[shard-1]
+		}
+		for image := first; image < shards[shard]; image++ {
+			if held = append(held, image); len(held) >= buffer {
+				draw()
+			}
+		}
+	}
+	for len(held) > 0 {
+		draw()
+	}
+	return order
 }

@@ -123,3 +123,110 @@ func TestSamplerRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestShardOrder(t *testing.T) {
+	shards := []int{10, 10, 25, 60} // the second is empty
+	first := data.ShardOrder(7, 0, shards, 5)
+	if again := data.ShardOrder(7, 0, shards, 5); !slices.Equal(first, again) {
+		t.Error("an epoch has two orders")
+	}
+	if other := data.ShardOrder(7, 1, shards, 5); slices.Equal(first, other) {
+		t.Error("two epochs have one order")
+	}
+	sorted := slices.Clone(first)
+	slices.Sort(sorted)
+	for i, v := range sorted {
+		if i != v {
+			t.Fatalf("%v is no permutation", first)
+		}
+	}
+	// With a buffer of one it is the shards one after the other.
+	plain := data.ShardOrder(7, 0, shards, 1)
+	for i := 1; i < len(plain); i++ {
+		if plain[i] != plain[i-1]+1 && !slices.Contains([]int{0, 10, 25}, plain[i]) {
+			t.Errorf("image %d follows %d within a shard", plain[i], plain[i-1])
+		}
+	}
+	// No image comes earlier than the buffer allows.
+	at := map[int]int{}
+	for i, v := range plain {
+		at[v] = i
+	}
+	for i, v := range first {
+		if at[v]-i >= 5 {
+			t.Errorf("image %d of the stream comes at place %d through a buffer of 5", at[v], i)
+		}
+	}
+}
+
+func TestSamplerByShard(t *testing.T) {
+	s := newSampler(t, 60, 8, 0, 1)
+	if err := s.ByShard([]int{10, 60}, 4); err != nil {
+		t.Fatal(err)
+	}
+	want := data.Batches(data.ShardOrder(7, 1, []int{10, 60}, 4), 8)
+	if got := s.Batch(7 + 3); !slices.Equal(got, want[3]) {
+		t.Errorf("got %v, want %v", got, want[3])
+	}
+	for _, c := range []struct {
+		shards []int
+		buffer int
+	}{{nil, 4}, {[]int{10, 50}, 4}, {[]int{30, 20, 60}, 4}, {[]int{60}, 0}} {
+		if err := s.ByShard(c.shards, c.buffer); err == nil || !strings.HasPrefix(err.Error(), "data: ") {
+			t.Errorf("shards %v, buffer %d: got error %v", c.shards, c.buffer, err)
+		}
+	}
+}
+
+// What DeiT's RASampler gives (datasets/samplers.py: the order with each image k times, of which
+// process r takes the places r, r+world, ...), over batches of all processes together.
+func TestRepeatedSampler(t *testing.T) {
+	const n, size, repeats = 23, 6, 3
+	for _, world := range []int{1, 2, 3, 4} {
+		for epoch := range 2 {
+			var all []int // as RASampler lays them out
+			for _, image := range data.Order(7, epoch, n) {
+				all = append(all, image, image, image)
+			}
+			for rank := range world {
+				var want, wantCopies []int
+				for i := range n / size * size {
+					if i%size%world == rank { // equal to i%world == rank where world divides the batch
+						want, wantCopies = append(want, all[i]), append(wantCopies, i%repeats)
+					}
+				}
+				s, err := data.NewRepeatedSampler(7, n, size, repeats, rank, world)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.StepsPerEpoch() != n/size {
+					t.Fatalf("an epoch has %d steps, want %d", s.StepsPerEpoch(), n/size)
+				}
+				var got, copies []int
+				for i := range s.StepsPerEpoch() {
+					step := epoch*s.StepsPerEpoch() + i
+					got, copies = append(got, s.Batch(step)...), append(copies, s.Copies(step)...)
+					if s.Epoch(step) != epoch {
+						t.Errorf("step %d is of epoch %d", step, s.Epoch(step))
+					}
+				}
+				if !slices.Equal(got, want) || !slices.Equal(copies, wantCopies) {
+					t.Errorf("epoch %d, rank %d of %d: got\n%v\n%v\nwant\n%v\n%v", epoch, rank, world, got, copies, want, wantCopies)
+				}
+			}
+		}
+	}
+	if _, err := data.NewRepeatedSampler(7, n, size, 0, 0, 1); err == nil || !strings.Contains(err.Error(), "repeated 0 times") {
+		t.Errorf("got error %v", err)
+	}
+	if _, err := data.NewRepeatedSampler(7, 3, size, 3, 0, 1); err == nil || !strings.Contains(err.Error(), "do not fill a batch") {
+		t.Errorf("got error %v", err)
+	}
+	once, err := data.NewRepeatedSampler(7, n, size, 1, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := once.Batch(2), newSampler(t, n, size, 0, 1).Batch(2); !slices.Equal(got, want) {
+		t.Errorf("without repetition step 2 has %v, want %v", got, want)
+	}
+}

@@ -13,8 +13,8 @@ func init() { verbs = append(verbs, newDataVerb) }
 
 // newDataVerb makes ibot data, the verbs that make and look at sets of images.
 func newDataVerb() *cobra.Command {
-	verb := &cobra.Command{Use: "data", Short: "make sets of images", GroupID: groupFiles}
-	verb.AddCommand(newDataDrawVerb())
+	verb := &cobra.Command{Use: "data", Short: "look through sets of images and draw one", GroupID: groupFiles}
+	verb.AddCommand(newDataCheckVerb(), newDataDrawVerb(), newDataStatsVerb())
 	return verb
 }
 

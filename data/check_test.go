@@ -1,0 +1,251 @@
+package data_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ibot/data"
+	"ibot/imaging"
+)
+
+// encoded is m in a format.
+func encoded(t testing.TB, format string, m image.Image) string {
+	t.Helper()
+	var b bytes.Buffer
+	var err error
+	switch format {
+	case "jpeg":
+		err = jpeg.Encode(&b, m, nil)
+	case "gif":
+		err = gif.Encode(&b, m, nil)
+	case "png":
+		err = png.Encode(&b, m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// mixedSet writes a set with a bit of everything in two parts.
+func mixedSet(t testing.TB) (dir string) {
+	dir = t.TempDir()
+	rect := image.Rect(0, 0, 40, 50)
+	rgba, gray, deep := image.NewRGBA(rect), image.NewGray(rect), image.NewGray16(rect)
+	for i := range rgba.Pix {
+		rgba.Pix[i] = 255 // opaque, or PNG keeps the alpha
+	}
+	alpha := image.NewNRGBA(image.Rect(0, 0, 300, 50))
+	alpha.Set(0, 0, color.NRGBA{1, 2, 3, 4})
+	same := encoded(t, "jpeg", rgba)
+	for name, content := range map[string]string{
+		"train/cat/1.jpg": same,
+		"train/cat/2.jpg": same,
+		"train/cat/3.png": encoded(t, "jpeg", gray), // misnamed
+		"train/cat/4.png": encoded(t, "png", rgba),
+		"train/dog/1.png": encoded(t, "png", alpha), // long
+		"train/dog/2.png": encoded(t, "png", deep),
+		"train/dog/3.png": "not an image",
+		"train/dog/4.png": "",
+		"train/dog/5.gif": encoded(t, "gif", image.NewPaletted(image.Rect(0, 0, 20, 30), color.Palette{color.Black})), // small
+		"val/cat/7.jpg":   same,
+		"val/emu/1.png":   encoded(t, "png", gray),
+	} {
+		writeText(t, filepath.Join(dir, name), content)
+	}
+	return dir
+}
+
+func partsOf(t testing.TB, dir string) (parts []data.Part) {
+	t.Helper()
+	for _, name := range []string{"train", "val"} {
+		set, err := data.OpenSplit(dir, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, data.Part{Name: name, Set: set})
+	}
+	return parts
+}
+
+func TestCheck(t *testing.T) {
+	parts := partsOf(t, mixedSet(t))
+	var last int
+	r, err := data.Check(t.Context(), parts, data.CheckOptions{Workers: 1, Progress: func(done, _ int) { last = done }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last != 11 {
+		t.Errorf("progress ended at %d, want 11", last)
+	}
+	var got bytes.Buffer
+	if err := r.WriteJSON(&got); err != nil {
+		t.Fatal(err)
+	}
+	for _, workers := range []int{2, 5} {
+		again, err := data.Check(t.Context(), parts, data.CheckOptions{Workers: workers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := again.WriteJSON(&b); err != nil || b.String() != got.String() {
+			t.Errorf("with %d workers the report is another:\n%s\nwant\n%s", workers, b.String(), got.String())
+		}
+	}
+	if r.Images != 11 || r.Parts[0].Unreadable != 2 || r.Parts[1].Unreadable != 0 {
+		t.Errorf("images %d, unreadable %d and %d, want 11, 2, 0", r.Images, r.Parts[0].Unreadable, r.Parts[1].Unreadable)
+	}
+	if want := []data.ClassCount{{Name: "cat", Images: 4}, {Name: "dog", Images: 5}}; !slices.Equal(r.Parts[0].Classes, want) {
+		t.Errorf("classes %v, want %v", r.Parts[0].Classes, want)
+	}
+	for what, c := range map[string][2]any{
+		"width":      {r.Width, data.Spread{Min: 20, Median: 40, Max: 300}},
+		"height":     {r.Height, data.Spread{Min: 30, Median: 50, Max: 50}},
+		"formats":    {fmt.Sprint(r.Formats), "map[GIF:1 JPEG:4 PNG:4]"},
+		"channels":   {fmt.Sprint(r.Channels), "map[1:3 3:5 4:1]"},
+		"depths":     {fmt.Sprint(r.Depths), "map[16:1 8:8]"},
+		"misnamed":   {fmt.Sprint(r.Misnamed), "{1 [train/cat/3.png]}"},
+		"small":      {r.Small, 1},
+		"long":       {r.Long, 1},
+		"duplicates": {fmt.Sprint(r.Duplicates), "{1 3 [[train/cat/1.jpg train/cat/2.jpg val/cat/7.jpg]]}"},
+		"across":     {fmt.Sprint(r.Across), "{1 3 [[train/cat/1.jpg train/cat/2.jpg val/cat/7.jpg]]}"},
+	} {
+		if c[0] != c[1] {
+			t.Errorf("%s: got %v, want %v", what, c[0], c[1])
+		}
+	}
+	if len(r.Unreadable) != 2 || r.Unreadable[0].Path != "train/dog/3.png" || !strings.Contains(r.Unreadable[1].Error, "empty") {
+		t.Errorf("unreadable are %v", r.Unreadable)
+	}
+	advice := strings.Join(r.Advice, "\n")
+	for _, want := range []string{
+		"2 of 9 images of train cannot be read. Training stops above 1", "The classes emu of val are not in train", "1 images lie in several parts",
+		"2 images are exact copies", "side under 32", "four times as long", "gray", "transparency", "16 bits", "named as another format",
+	} {
+		if !strings.Contains(advice, want) {
+			t.Errorf("the advice does not say %q:\n%s", want, advice)
+		}
+	}
+	var text bytes.Buffer
+	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "train       9 images of 2 classes, 4 (cat) to 5 (dog) each") {
+		t.Errorf("the text is\n%s(%v)", text.String(), err)
+	}
+	var back data.Report
+	if err := json.Unmarshal(got.Bytes(), &back); err != nil || back.Images != 11 {
+		t.Errorf("the JSON gives %+v, %v", back, err)
+	}
+}
+
+func TestCheckOfASetWithoutFault(t *testing.T) {
+	for _, name := range []string{"array", "parquet", "zip"} {
+		set := open(t, fixtures[name](t, t.TempDir()))
+		r, err := data.Check(t.Context(), []data.Part{{Set: set}}, data.CheckOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Unreadable) != 0 || r.Images != set.Len() || len(r.Parts) != 1 {
+			t.Errorf("%s: got %+v", name, r)
+		}
+		if wantDuplicates := map[string]int{"array": 0, "parquet": 0, "zip": 0}[name]; r.Duplicates.Count != wantDuplicates {
+			t.Errorf("%s: duplicates %v", name, r.Duplicates)
+		}
+	}
+}
+
+func TestCheckStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := data.Check(ctx, partsOf(t, mixedSet(t)), data.CheckOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want that of the context", err)
+	}
+}
+
+// tinted is a set of images of one value a channel, all of another size.
+type tinted struct {
+	numbered
+	values [][]uint8
+}
+
+func (d *tinted) Load(i int) (*imaging.Image, error) {
+	if err := d.broken[i]; err != nil {
+		return nil, err
+	}
+	im := imaging.New(i+1, 2, len(d.values[i]))
+	for k := range im.Pix {
+		im.Pix[k] = d.values[i][k%im.C]
+	}
+	return im, nil
+}
+
+func TestMeasure(t *testing.T) {
+	set := &tinted{numbered{n: 3, broken: broken(1)}, [][]uint8{{0, 255, 10, 51}, nil, {255, 255, 10, 204}}}
+	for _, workers := range []int{1, 3} {
+		m, err := data.Measure(t.Context(), set, workers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Two pixels of the first image, six of the third.
+		want := [][2]float64{{0.75, math.Sqrt(0.75 * 0.25)}, {1, 0}, {10. / 255, 0}, {0.65, math.Sqrt((2*.45*.45 + 6*.15*.15) / 8)}}
+		if m.Images != 2 || m.Pixels != 8 || len(m.Unreadable) != 1 || m.Unreadable[0].Index != 1 || len(m.Mean) != 4 {
+			t.Fatalf("got %+v", m)
+		}
+		for c, w := range want {
+			if math.Abs(m.Mean[c]-w[0]) > 1e-15 || math.Abs(m.Std[c]-w[1]) > 1e-15 {
+				t.Errorf("channel %d: got %v, %v, want %v", c, m.Mean[c], m.Std[c], w)
+			}
+		}
+	}
+	if _, err := data.Measure(t.Context(), &tinted{numbered{n: 2}, [][]uint8{{1}, {1, 2, 3}}}, 1, nil); err == nil || !strings.Contains(err.Error(), "has 3 channels, others have 1") {
+		t.Errorf("got error %v", err)
+	}
+	if _, err := data.Measure(t.Context(), &tinted{numbered{n: 2, broken: broken(0, 1)}, nil}, 1, nil); err == nil || !strings.Contains(err.Error(), "none of 2 images can be read") {
+		t.Errorf("got error %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := data.Measure(ctx, set, 1, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want that of the context", err)
+	}
+}
+
+// The figures of a set of many values equal those of the plain formulas.
+func TestMeasureEqualsTheFormulas(t *testing.T) {
+	set := open(t, fixtures["tar"](t, t.TempDir()))
+	m, err := data.Measure(t.Context(), set, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n float64
+	var sum, squares [3]float64
+	for i := range set.Len() {
+		im, err := set.Load(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range im.Pix {
+			sum[k%3] += float64(v) / 255
+			squares[k%3] += float64(v) / 255 * float64(v) / 255
+		}
+		n += float64(im.W * im.H)
+	}
+	for c := range 3 {
+		mean := sum[c] / n
+		std := math.Sqrt(squares[c]/n - mean*mean)
+		if math.Abs(m.Mean[c]-mean) > 1e-12 || math.Abs(m.Std[c]-std) > 1e-9 {
+			t.Errorf("channel %d: got %v, %v, want %v, %v", c, m.Mean[c], m.Std[c], mean, std)
+		}
+	}
+}
