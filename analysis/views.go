@@ -96,7 +96,7 @@ func viewCaptions(globals, locals int, masked bool) []string {
 
 // viewRow draws the pictures of one image. masked is whether there are places for masked views.
 func viewRow(s Sample, globals, gridH, gridW int, masked bool) ([]image.Image, error) {
-	row := []image.Image{cropBoxes(s.Source, s.Views, globals)}
+	row := []image.Image{cropBoxes(s.Source, s.Views, globals, viewCell+2*viewFrame)}
 	for v, view := range s.Views {
 		seen, colour := shown(view.Render(s.Source), viewCell), cropColour(v, globals)
 		row = append(row, framed(seen, colour))
@@ -122,10 +122,10 @@ func cropColour(view, globals int) color.NRGBA {
 	return globalColours[view%len(globalColours)]
 }
 
-// cropBoxes is the image with the boxes of its views, in the size of a view with its frame. Global
+// cropBoxes is the image with the boxes of its views; its longer side has the given number of pixels. Global
 // boxes lie over local ones, which are smaller and many.
-func cropBoxes(src *imaging.Image, views []method.View, globals int) image.Image {
-	img := shown(src, viewCell+2*viewFrame)
+func cropBoxes(src *imaging.Image, views []method.View, globals, longer int) image.Image {
+	img := shown(src, longer)
 	to := func(n, of, size int) int { return (n*size + of/2) / of }
 	for v := len(views) - 1; v >= 0; v-- {
 		b, size := views[v].Box, img.Bounds().Size()

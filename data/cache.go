@@ -4,10 +4,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"ibot/internal/atomicfile"
@@ -75,10 +75,10 @@ func (o Options) indexed(kind, path string, build func() (*index, []stamp, error
 
 // cacheFault lets only a full disk through, about which the user will want to know.
 func (o Options) cacheFault(err error) error {
-	if err == nil || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) {
-		return nil
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("data: cannot keep the index in %s: %w", o.Cache, err)
 	}
-	return fmt.Errorf("data: cannot keep the index in %s: %w", o.Cache, err)
+	return nil
 }
 
 // readIndex reads an index and errs when it is not that of key or is out of date.

@@ -30,6 +30,9 @@ var (
 	opAddCDiv_                = aten("addcdiv_")
 	opLerp_                   = aten("lerp_.Scalar")
 	opAbs                     = aten("abs")
+	opFloor                   = aten("floor")
+	opMinimum, opMaximum      = aten("minimum"), aten("maximum")
+	opGeScalar                = aten("ge.Scalar")
 	opMax                     = aten("max")
 )
 
@@ -116,6 +119,18 @@ func (t *Tensor) ClampMin(x float64) *Tensor { return opClampMin.one(t, x) }
 
 // ClampMax returns t with every element at most x.
 func (t *Tensor) ClampMax(x float64) *Tensor { return opClampMax.one(t, x) }
+
+// Floor returns the greatest whole numbers that are not above t.
+func (t *Tensor) Floor() *Tensor { return opFloor.one(t) }
+
+// Minimum returns the smaller of t and u, elementwise.
+func (t *Tensor) Minimum(u *Tensor) *Tensor { return opMinimum.one(t, u) }
+
+// Maximum returns the greater of t and u, elementwise.
+func (t *Tensor) Maximum(u *Tensor) *Tensor { return opMaximum.one(t, u) }
+
+// GeScalar returns where t is at least x, as bool.
+func (t *Tensor) GeScalar(x float64) *Tensor { return opGeScalar.one(t, x) }
 
 // AllFinite returns whether no element is infinite or NaN, as a bool scalar.
 func (t *Tensor) AllFinite() *Tensor { return opAll.one(opIsFinite.one(t)) }

@@ -6,6 +6,7 @@ var (
 	opEmpty      = aten("empty.memory_format")
 	opZeros      = aten("zeros")
 	opOnes       = aten("ones")
+	opArange     = aten("arange")
 	opZerosLike  = aten("zeros_like")
 	opClone      = aten("clone")
 	opDetach     = aten("detach")
@@ -28,6 +29,7 @@ var (
 	opIndexSel   = aten("index_select")
 	opGather     = aten("gather")
 	opIndexAdd_  = aten("index_add_")
+	opIndexCopy_ = aten("index_copy_")
 	opScatterAdd = aten("scatter_add_")
 	opOneHot     = aten("one_hot")
 	opFlip       = aten("flip")
@@ -41,6 +43,9 @@ func Zeros(dtype DType, d Device, shape ...int) *Tensor { return opZeros.one(sha
 
 // Ones returns a tensor of ones.
 func Ones(dtype DType, d Device, shape ...int) *Tensor { return opOnes.one(shape, dtype, nil, d) }
+
+// Arange returns the int64 numbers from 0 to n-1.
+func Arange(d Device, n int) *Tensor { return opArange.one(n, Int64, nil, d) }
 
 // ZerosLike returns zeros of t's shape, dtype and device.
 func (t *Tensor) ZerosLike() *Tensor { return opZerosLike.one(t) }
@@ -113,6 +118,11 @@ func (t *Tensor) Gather(axis int, indices *Tensor) *Tensor { return opGather.one
 // IndexAdd_ adds the slices of u to those of t along axis at the given indices.
 func (t *Tensor) IndexAdd_(axis int, indices, u *Tensor) *Tensor {
 	return opIndexAdd_.inplace(t, axis, indices, u)
+}
+
+// IndexCopy_ overwrites the slices of t along axis at the given indices with those of u.
+func (t *Tensor) IndexCopy_(axis int, indices, u *Tensor) *Tensor {
+	return opIndexCopy_.inplace(t, axis, indices, u)
 }
 
 // ScatterAdd_ adds the elements of u to those of t along axis at the given indices.

@@ -1,7 +1,11 @@
 package train
 
 import (
+	"path/filepath"
+
 	"ibot/backbone"
+	"ibot/data"
+	"ibot/imaging"
 	"ibot/method"
 	"ibot/rng"
 	"ibot/torch"
@@ -13,9 +17,24 @@ var (
 	imagenetStd  = []float32{0.229, 0.224, 0.225}
 )
 
-// Normalisation returns the mean and deviation of each channel, for values in [0, 1]: ImageNet's
-// for three channels, else 1/2 and 1/4 for each.
+// Sets says how the images of a run are opened. Their index is kept in the run's folder.
+func (c Config) Sets() data.Options {
+	o := data.Options{Decode: imaging.Options{Channels: c.InChans, AllowTruncated: c.Truncated}}
+	if c.Out != "" {
+		o.Cache = filepath.Join(c.Out, indexFolder)
+	}
+	return o
+}
+
+// Normalisation returns the mean and deviation of each channel, for values in [0, 1]: the settings,
+// else ImageNet's for three channels, else 1/2 and 1/4 for each.
 func (c Config) Normalisation() (mean, std []float32) {
+	if len(c.Mean) > 0 {
+		for k := range c.Mean {
+			mean, std = append(mean, float32(c.Mean[k])), append(std, float32(c.Std[k]))
+		}
+		return mean, std
+	}
 	if c.InChans == 3 {
 		return imagenetMean, imagenetStd
 	}
@@ -65,11 +84,24 @@ func (c Config) Views() method.Views {
 	}
 }
 
+// augmentsOn reports whether views are rendered on the device d.
+func (c Config) augmentsOn(d torch.Device) bool {
+	return c.Augment == "device" || c.Augment == "auto" && d.Type != torch.CPUType
+}
+
 // Masks returns how patches are masked.
 func (c Config) Masks() method.Masks {
 	m := method.DefaultMasks()
 	m.Ratio, m.RatioVar, m.Shape, m.StartEpoch = c.PredRatio, c.PredRatioVar, c.PredShape, c.PredStartEpoch
 	return m
+}
+
+// MaskGrid is the number of patches a side of a global crop's mask.
+func (c Config) MaskGrid() int {
+	if c.swin() {
+		return c.ImgSize / (8 * c.PatchSize) // three mergings: the mask is that of the last stage
+	}
+	return c.ImgSize / c.PatchSize
 }
 
 // dtype is the type of the matrix products.

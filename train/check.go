@@ -96,7 +96,7 @@ func (c Config) Validate(archs []string) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...) // what follows divides by these numbers
 	}
-	for _, problems := range [][]string{c.checkBackbone(archs), c.checkHead(), c.checkMasks(), c.checkLoss(), c.checkCrops()} {
+	for _, problems := range [][]string{c.checkBackbone(archs), c.checkHead(), c.checkMasks(), c.checkLoss(), c.checkCrops(), c.checkChannels()} {
 		for _, p := range problems {
 			errs = append(errs, errors.New("train: "+p))
 		}
@@ -179,6 +179,22 @@ func (c *Config) checkLoss() (p problems) {
 	case c.Lambda1 > 0 && c.GlobalCropsNumber+c.LocalCropsNumber < 2:
 		p.add("global_crops_number %d and local_crops_number %d: the [CLS] loss compares two crops of an image; use 2 global crops, or --lambda1 0",
 			c.GlobalCropsNumber, c.LocalCropsNumber)
+	}
+	return p
+}
+
+func (c *Config) checkChannels() (p problems) {
+	if len(c.Mean) == 0 && len(c.Std) == 0 {
+		return nil
+	}
+	if len(c.Mean) != c.InChans || len(c.Std) != c.InChans {
+		p.add("mean has %d numbers and std has %d, but images have %d channels (in_chans); give as many of both, which ibot data stats prints",
+			len(c.Mean), len(c.Std), c.InChans)
+	}
+	for _, s := range c.Std {
+		if !(s > 0) {
+			p.add("std %g: a channel cannot be divided by it; want more than 0", s)
+		}
 	}
 	return p
 }

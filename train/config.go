@@ -21,6 +21,8 @@ type Config struct {
 	Steps     int    `name:"steps" range:"[0,)" help:"stop when the run has made N optimizer steps in all, counted from its very start; 0: at the end of all epochs. Schedules are laid over the epochs in any case"`
 	Seed      int    `name:"seed" range:"[0,)" help:"seed of all random numbers"`
 	Workers   int    `name:"num_workers" range:"[0,256]" help:"workers that decode and augment images; 0: one per CPU. The batches do not depend on it"`
+	Truncated bool   `name:"allow_truncated" arg:"BOOL" help:"take the part that is there of images that were cut off; false: they are bad images"`
+	Augment   string `name:"augment" choices:"auto,cpu,device" help:"what crops, jitters and blurs: the workers (cpu), the device, or auto: the device where that is a GPU. The views are the same"`
 
 	// Backbone
 
@@ -79,6 +81,8 @@ type Config struct {
 	GlobalCropsScale  [2]float64 `name:"global_crops_scale" range:"(0,1]" help:"share of the image's area that they cover"`
 	LocalCropsNumber  int        `name:"local_crops_number" range:"[0,256]" help:"small crops that only the student sees"`
 	LocalCropsScale   [2]float64 `name:"local_crops_scale" range:"(0,1]" help:"share of the image's area that they cover"`
+	Mean              []float64  `name:"mean" arg:"M ..." empty:"true" help:"mean of each channel, for values from 0 to 1; without: ImageNet's for three channels, else 0.5. ibot data stats measures it"`
+	Std               []float64  `name:"std" arg:"S ..." empty:"true" help:"the same for the standard deviation; without: ImageNet's, else 0.25"`
 	ColorJitter       []float64  `name:"color_jitter" arg:"B C S H" range:"[0,1]" help:"greatest change of brightness, contrast, saturation and hue (hue: at most 0.5)"`
 	BlurRadius        [2]float64 `name:"blur_radius" range:"[0,)" help:"standard deviation of the blur in pixels. The published one is for 224 pixels; on small images it takes away all that is small"`
 
@@ -114,6 +118,7 @@ func Default() Config {
 		Device:    "auto",
 		Precision: "fp32",
 		Resume:    "auto",
+		Augment:   "auto",
 
 		Arch:       "vit_small",
 		PatchSize:  16,

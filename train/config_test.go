@@ -233,6 +233,8 @@ func TestValidate(t *testing.T) {
 		{"ratios", func(c *train.Config) { c.PredRatio, c.PredRatioVar = []float64{0, 0.3}, []float64{0, 0.1, 0.2} }, "pred_ratio has 2 numbers and pred_ratio_var has 3; give as many, or one pred_ratio_var for all"},
 		{"variance too large", func(c *train.Config) { c.PredRatioVar = []float64{0.4} }, "pred_ratio 0.3 with pred_ratio_var 0.4 reaches from -0.1 to 0.7; shares lie from 0 to 1: use a pred_ratio_var of at most 0.3"},
 		{"ratio too large", func(c *train.Config) { c.PredRatio, c.PredRatioVar = []float64{0.9}, []float64{0.2} }, "pred_ratio 0.9 with pred_ratio_var 0.2 reaches from 0.7 to 1.1; shares lie from 0 to 1: use a pred_ratio_var of at most 0.1"},
+		{"means of other channels", func(c *train.Config) { c.Mean, c.Std = []float64{.5}, []float64{.5} }, "mean has 1 numbers and std has 1, but images have 3 channels (in_chans); give as many of both, which ibot data stats prints"},
+		{"a deviation of 0", func(c *train.Config) { c.InChans, c.Mean, c.Std = 1, []float64{.5}, []float64{0} }, "std 0: a channel cannot be divided by it; want more than 0"},
 		{"masks too late", func(c *train.Config) { c.PredStartEpoch = 100 }, "pred_start_epoch 100 is not within the run of 100 epochs, nothing would be masked; lower it, or use --use_masked_im_modeling false"},
 		{"no loss", func(c *train.Config) { c.Lambda1, c.Lambda2 = 0, 0 }, "lambda1 and lambda2 are both 0, there is nothing to learn; the reference has 1 for each"},
 		{"no masks, no views", func(c *train.Config) { c.Lambda1, c.UseMaskedIM = 0, false }, "lambda1 is 0 and use_masked_im_modeling is false, there is nothing to learn; change one of them"},

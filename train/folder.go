@@ -20,6 +20,7 @@ const (
 	metricsFile = "metrics.jsonl"
 	logFile     = "log.txt"
 	badFile     = "bad_images.jsonl"
+	indexFolder = "index"
 	summaryFile = "summary.json"
 	eventsDir   = "tf_logs"
 	ckptDir     = "checkpoints"

@@ -119,7 +119,7 @@ func (r *run) openInput() (err error) {
 	c := r.Config
 	r.input = &input{
 		seed: c.seed(), views: c.Views(), masks: c.Masks(), masked: c.UseMaskedIM, grid: r.grid(), chans: c.InChans,
-		batch: c.BatchSize, images: r.Images, epoch: r.sampler.Epoch,
+		batch: c.BatchSize, images: r.Images, epoch: r.sampler.Epoch, drafts: c.augmentsOn(r.stepper.Device),
 	}
 	if r.input.bad, err = data.OpenBadImages(r.folder.path(badFile), r.Images); err != nil {
 		return err
@@ -128,6 +128,11 @@ func (r *run) openInput() (err error) {
 	if workers == 0 {
 		workers = runtime.NumCPU()
 	}
+	renderer := "workers"
+	if r.input.drafts {
+		renderer = r.stepper.Device.String()
+	}
+	r.Log.Info("views", "rendered by", renderer, "workers", workers)
 	r.loader = &data.Loader[*hostBatch]{Workers: workers, New: r.input.new, Begin: r.input.begin, Fill: r.input.fill}
 	return nil
 }

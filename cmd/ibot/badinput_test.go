@@ -64,7 +64,7 @@ func TestPretrainBadInput(t *testing.T) {
 		{tiny + "--out RUN --data " + data + " --device tpu", exitUsage, `train: device: want auto, cpu, cuda or cuda:N, found "tpu"`},
 		{tiny + "--out RUN --data " + data + " --device cuda:99", exitError, `torch: device "cuda:99" was asked for, but `},
 		{tiny + "--out RUN --data " + data + " --batch_size_per_gpu 49", exitError, "data: 48 images do not fill a batch of 49; lower the batch size to 48 or less, or add images; lower --batch_size_per_gpu"},
-		{tiny + "--out RUN --data " + data + " --in_chans 1 --knn_every 0", exitError, "has 3 channels, but in_chans is 1; use --in_chans 3"},
+		{tiny + "--out RUN --data " + data + " --in_chans 5 --knn_every 0", exitError, "cannot be read, which is more than 5 %"},
 		{tiny + "--out RUN --data " + data + " --resume " + dir + "/none.safetensors", exitError, dir + "/none.safetensors: no such file or directory; to go on from another checkpoint use --resume FILE, to start anew --resume never"},
 		{tiny + "--out RUN --data " + data + " --resume " + file, exitError, "to go on from another checkpoint use --resume FILE, to start anew --resume never"},
 		{tiny + "--out RUN --data " + data + " --resume " + goldenCheckpoint, exitError, "holds no training to go on with, only weights; want a checkpoint that ibot pretrain wrote"},

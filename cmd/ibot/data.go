@@ -14,7 +14,7 @@ func init() { verbs = append(verbs, newDataVerb) }
 // newDataVerb makes ibot data, the verbs that make and look at sets of images.
 func newDataVerb() *cobra.Command {
 	verb := &cobra.Command{Use: "data", Short: "look through sets of images and draw one", GroupID: groupFiles}
-	verb.AddCommand(newDataCheckVerb(), newDataDrawVerb(), newDataStatsVerb())
+	verb.AddCommand(newDataCheckVerb(), newDataDrawVerb(), newDataShowVerb(), newDataStatsVerb())
 	return verb
 }
 

@@ -135,10 +135,6 @@ type knnResult struct {
 
 // evalKNN scores the network, and the baselines where they are asked for. Progress goes to stderr.
 func evalKNN(ctx context.Context, s knnSettings, stderr io.Writer) (*knnReport, error) {
-	sets, err := openKNNSets(s.Data, s.Val)
-	if err != nil {
-		return nil, err
-	}
 	device, err := torch.ParseDevice(s.Device)
 	if err != nil {
 		return nil, err
@@ -148,6 +144,10 @@ func evalKNN(ctx context.Context, s knnSettings, stderr io.Writer) (*knnReport, 
 		return nil, err
 	}
 	defer net.Close()
+	sets, err := openKNNSets(data.Options{Decode: net.Config.Sets().Decode}, s.Data, s.Val)
+	if err != nil {
+		return nil, err
+	}
 	size := net.Config.ImgSize
 	if s.ImgSize > 0 {
 		size = s.ImgSize
@@ -200,21 +200,21 @@ func evalKNN(ctx context.Context, s knnSettings, stderr io.Writer) (*knnReport, 
 type knnSets struct{ bank, queries data.Dataset }
 
 // openKNNSets opens the images of a k-NN.
-func openKNNSets(dir, val string) (sets knnSets, err error) {
-	if sets.bank, err = data.Open(dir); err != nil {
+func openKNNSets(o data.Options, dir, val string) (sets knnSets, err error) {
+	if sets.bank, err = o.Open(dir); err != nil {
 		return sets, err
 	}
 	if n := len(sets.bank.Classes()); n < 2 {
 		return sets, fmt.Errorf("eval: a k-NN needs images of two classes or more, but %s has %d; give a folder with a subfolder for each class, or with train and val of such folders", dir, n)
 	}
-	splits, err := data.Splits(dir)
+	splits, err := o.Splits(dir)
 	switch {
 	case err != nil:
 		return sets, err
 	case val != "":
-		sets.queries, err = data.Open(val)
+		sets.queries, err = o.Open(val)
 	case len(splits) > 0:
-		sets.queries, err = data.OpenSplit(dir, "val")
+		sets.queries, err = o.OpenSplit(dir, "val")
 	default:
 		return sets, nil
 	}

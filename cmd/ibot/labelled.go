@@ -24,22 +24,23 @@ type labelled struct {
 // openLabelled opens the images of a run. Queries come from val_data, else from the val part of a
 // folder that is split, else a part of the labelled images is looked up in the rest.
 func openLabelled(c train.Config) (*labelled, error) {
-	images, err := data.Open(c.Data)
+	sets := c.Sets()
+	images, err := sets.Open(c.Data)
 	if err != nil {
 		return nil, err
 	}
 	s := &labelled{images: images}
-	splits, err := data.Splits(c.Data)
+	splits, err := sets.Splits(c.Data)
 	switch {
 	case err != nil:
 		return nil, err
 	case c.ValData != "":
-		s.queries, err = data.Open(c.ValData)
+		s.queries, err = sets.Open(c.ValData)
 		s.about = c.ValData + " looked up in " + c.Data
 	case images.Classes() == nil || c.KNNEvery == 0:
 		return s, nil
 	case slices.ContainsFunc(splits, func(name string) bool { return name != "train" }):
-		s.queries, err = data.OpenSplit(c.Data, "val")
+		s.queries, err = sets.OpenSplit(c.Data, "val")
 		s.about = "val looked up in train"
 	default:
 		s.about = "a fifth of the images looked up in the rest; training sees all of them, without labels"

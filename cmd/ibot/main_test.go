@@ -65,7 +65,7 @@ func TestUsageErrors(t *testing.T) {
 		{"help xyzzy", `unknown verb "xyzzy"; see ibot --help`},
 		{"help data drw", `unknown verb "drw"; did you mean "ibot data draw"?`},
 		{"data drw", `unknown verb "drw"; did you mean "ibot data draw"?`},
-		{"data", "data: want one of its verbs, check, draw, stats; see ibot data --help"},
+		{"data", "data: want one of its verbs, check, draw, show, stats; see ibot data --help"},
 		{"--foo", "unknown flag --foo"},
 		{"recipes --jsn", "unknown flag --jsn; did you mean --json?"},
 		{"recipes -j", "unknown flag -j; flags have two dashes"},

@@ -17,6 +17,7 @@ type Field struct {
 	Arg     string   // the word that stands for its value in --help; empty for a switch
 	Choices []string // what a text may be; nil for anything
 	Range   Interval // where numbers may lie
+	Empty   bool     // whether a list may have no numbers
 
 	index []int        // of the field, for reflect.Value.FieldByIndex
 	typ   reflect.Type // of the field
@@ -84,6 +85,7 @@ func appendFields(fields []Field, t reflect.Type, path []int) []Field {
 			Arg:     sf.Tag.Get("arg"),
 			Choices: words(sf.Tag.Get("choices")),
 			Range:   parseInterval(sf.Tag.Get("range")),
+			Empty:   sf.Tag.Get("empty") == "true",
 			index:   index,
 			typ:     sf.Type,
 		}

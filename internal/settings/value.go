@@ -151,7 +151,7 @@ func (f Field) parseWords(dst reflect.Value, words []string) bool {
 		*dst, err = time.ParseDuration(words[0])
 	case *[]float64:
 		*dst, err = parseFloats(words)
-		return err == nil && len(words) > 0
+		return err == nil && (len(words) > 0 || f.Empty)
 	case *[2]float64:
 		var both []float64
 		both, err = parseFloats(words)
@@ -209,7 +209,7 @@ func (f Field) allows(v reflect.Value) bool {
 				return false
 			}
 		}
-		return len(v) > 0
+		return len(v) > 0 || f.Empty
 	case [2]float64:
 		return f.Range.contains(v[0]) && f.Range.contains(v[1])
 	}
