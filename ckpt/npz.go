@@ -1,24 +1,16 @@
 package ckpt
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"ibot/internal/npy"
 )
 
-// The npy format, versions 1 to 3 (numpy.lib.format): magic, version, length of the header, the
-// header (a Python dict literal padded with spaces, ended by a newline), the numbers.
-const (
-	npyMagic = "\x93NUMPY"
-
-	// maxNpyHeader is far above NumPy's own limit of 10,000 characters.
-	maxNpyHeader = 64 << 10
-)
-
-// npyHeader is what an npy file says about its array.
-type npyHeader struct {
+// npyArray is what an npy file says about its array.
+type npyArray struct {
 	dtype     DType
 	itemSize  int // bytes of an element
 	bigEndian bool
@@ -37,7 +29,7 @@ func openNpz(a *archive, c *Checkpoint) error {
 		if !ok {
 			return fmt.Errorf("is an npz file with a member %q, which is no .npy", clip(f.Name))
 		}
-		head, err := a.head(f, maxNpyHeader+12)
+		head, err := a.head(f, npy.HeaderSize)
 		if err != nil {
 			return err
 		}
@@ -65,7 +57,7 @@ func openNpz(a *archive, c *Checkpoint) error {
 // openNpy takes a single npy file, whose array has no name of its own.
 func openNpy(data []byte, c *Checkpoint) error {
 	c.Format = "npy"
-	h, err := parseNpyHeader(data[:min(len(data), maxNpyHeader+12)])
+	h, err := parseNpyHeader(data[:min(len(data), npy.HeaderSize)])
 	if err != nil {
 		return fmt.Errorf("is an npy file that %w", err)
 	}
@@ -76,33 +68,14 @@ func openNpy(data []byte, c *Checkpoint) error {
 	return c.add(Spec{rootName, h.dtype, h.shape, h.bytes}, func() ([]byte, error) { return h.decode(data) })
 }
 
-// parseNpyHeader reads the header at the start of b.
-func parseNpyHeader(b []byte) (npyHeader, error) {
-	var h npyHeader
-	if len(b) < 10 || string(b[:6]) != npyMagic {
-		return h, errors.New("does not begin as npy files do")
+// parseNpyHeader reads the header at the start of b, and refuses elements that no checkpoint has.
+func parseNpyHeader(b []byte) (npyArray, error) {
+	header, err := npy.ParseHeader(b)
+	if err != nil {
+		return npyArray{}, err
 	}
-	var length, start int
-	switch b[6] {
-	case 1:
-		length, start = int(binary.LittleEndian.Uint16(b[8:])), 10
-	case 2, 3: // 3 allows UTF-8 in the names of record fields, which are refused anyway
-		if len(b) < 12 {
-			return h, errors.New("ends in the middle of its header")
-		}
-		n := binary.LittleEndian.Uint32(b[8:])
-		if n > maxNpyHeader {
-			return h, fmt.Errorf("claims a header of %d bytes, at most %d are read", n, maxNpyHeader)
-		}
-		length, start = int(n), 12
-	default:
-		return h, fmt.Errorf("is of npy version %d, versions 1 to 3 are known", b[6])
-	}
-	if len(b)-start < length {
-		return h, errors.New("ends in the middle of its header")
-	}
-	h.start = start + length
-	if err := h.parseDict(string(b[start:h.start])); err != nil {
+	h := npyArray{fortran: header.Fortran, shape: header.Shape, start: header.Start}
+	if err := h.setType(header.Descr); err != nil {
 		return h, err
 	}
 	n, err := elements(h.shape)
@@ -116,75 +89,8 @@ func parseNpyHeader(b []byte) (npyHeader, error) {
 	return h, nil
 }
 
-// parseDict reads the header's dict, such as
-// {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }.
-func (h *npyHeader) parseDict(text string) error {
-	bad := fmt.Errorf("has a header that is not understood: %q", clip(strings.TrimSpace(text)))
-	s := strings.TrimSpace(text)
-	if len(s) < 2 || s[0] != '{' || s[len(s)-1] != '}' {
-		return bad
-	}
-	s = s[1 : len(s)-1]
-	seen := map[string]bool{}
-	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
-		key, rest, ok := cutQuoted(s)
-		if rest, ok = cutAfter(rest, ":", ok); !ok || seen[key] {
-			return bad
-		}
-		seen[key] = true
-		switch key {
-		case "descr":
-			if strings.HasPrefix(rest, "[") {
-				return errors.New("holds records of several fields, which are not read")
-			}
-			descr, after, ok := cutQuoted(rest)
-			if !ok {
-				return bad
-			}
-			if err := h.setType(descr); err != nil {
-				return err
-			}
-			rest = after
-		case "fortran_order":
-			if rest, h.fortran = strings.CutPrefix(rest, "True"); !h.fortran {
-				if rest, ok = strings.CutPrefix(rest, "False"); !ok {
-					return bad
-				}
-			}
-		case "shape":
-			inside, after, ok := strings.Cut(rest, ")")
-			if inside, ok = cutAfter(inside, "(", ok); !ok {
-				return bad
-			}
-			h.shape = []int{}
-			for number := range strings.SplitSeq(inside, ",") {
-				// Python 2 wrote long integers with an L behind them.
-				if number = strings.TrimSuffix(strings.TrimSpace(number), "L"); number == "" {
-					continue
-				}
-				d, err := strconv.Atoi(number)
-				if err != nil {
-					return bad
-				}
-				h.shape = append(h.shape, d)
-			}
-			rest = after
-		default:
-			return bad
-		}
-		rest = strings.TrimSpace(rest)
-		if s, ok = strings.CutPrefix(rest, ","); !ok && rest != "" {
-			return bad
-		}
-	}
-	if !seen["descr"] || !seen["fortran_order"] || !seen["shape"] {
-		return bad
-	}
-	return nil
-}
-
 // setType reads a type string of the array interface, such as "<f4", ">i8", "|b1" or "<U12".
-func (h *npyHeader) setType(descr string) error {
+func (h *npyArray) setType(descr string) error {
 	unread := fmt.Errorf("has elements of NumPy type %q, which are not read", clip(descr))
 	if len(descr) < 3 {
 		if descr == "|O" || descr == "O" {
@@ -217,7 +123,7 @@ func (h *npyHeader) setType(descr string) error {
 
 // decode returns the numbers of a whole npy file in this package's order, in place where they
 // are so already.
-func (h npyHeader) decode(file []byte) ([]byte, error) {
+func (h npyArray) decode(file []byte) ([]byte, error) {
 	if int64(len(file)-h.start) != h.bytes {
 		return nil, fmt.Errorf("holds %d bytes of numbers, its header needs %d", len(file)-h.start, h.bytes)
 	}
@@ -234,23 +140,4 @@ func (h npyHeader) decode(file []byte) ([]byte, error) {
 		swapBytes(data, h.dtype.swapUnit())
 	}
 	return data, nil
-}
-
-// cutQuoted splits s after a leading text in single or double quotes. Escapes do not occur in
-// headers that NumPy writes.
-func cutQuoted(s string) (quoted, rest string, ok bool) {
-	if s == "" || s[0] != '\'' && s[0] != '"' {
-		return "", s, false
-	}
-	quoted, rest, ok = strings.Cut(s[1:], s[:1])
-	return quoted, rest, ok
-}
-
-// cutAfter removes a leading token and the blanks around it, if all went well before.
-func cutAfter(s, token string, ok bool) (string, bool) {
-	if !ok {
-		return s, false
-	}
-	s, ok = strings.CutPrefix(strings.TrimSpace(s), token)
-	return strings.TrimSpace(s), ok
 }

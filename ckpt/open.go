@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"ibot/internal/npy"
 )
 
 // Open reads the table of contents of a checkpoint file, whose format it recognises by content,
@@ -46,7 +48,7 @@ func parse(data []byte, c *Checkpoint) error {
 		return fmt.Errorf("is empty")
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")), bytes.HasPrefix(data, []byte("PK\x05\x06")):
 		return parseZip(data, c)
-	case bytes.HasPrefix(data, []byte(npyMagic)):
+	case bytes.HasPrefix(data, []byte(npy.Magic)):
 		return openNpy(data, c)
 	case looksLikeSafetensors(data):
 		return openSafetensors(data, c)

@@ -1,6 +1,10 @@
 package method
 
-import "math"
+import (
+	"math"
+
+	"ibot/imaging"
+)
 
 // taps is a linear map of a line of pixels onto another in Pillow's fixed point: place o of the result is
 //
@@ -62,11 +66,10 @@ func bicubic(x float64) float64 {
 }
 
 // blurTaps is one of the three passes of Pillow's Gaussian blur, with a standard deviation of radius
-// pixels, over a line of the given length: an extended box, whose two outermost weights are smaller (Gwosdek
-// et al., "Theoretical Foundations of Gaussian Convolution by Extended Box Filtering", SSVM 2011).
+// pixels, over a line of the given length: [imaging.ExtendedBox], whose two outermost weights are smaller.
 // Beyond the line its last pixel counts on.
 func blurTaps(radius float64, length int) taps {
-	whole, inner, outer := extendedBox(radius)
+	whole, inner, outer := imaging.ExtendedBox(radius)
 	reach := min(whole+1, length) // farther places are those of the last pixel in any case
 	t := newTaps(length, min(2*reach+1, length))
 	for o := range length {
@@ -75,28 +78,13 @@ func blurTaps(radius float64, length int) taps {
 		for offset := -reach; offset <= reach; offset++ {
 			weight := inner
 			if offset == reach || offset == -reach {
-				weight = inner*int64(whole+1-reach) + outer
+				weight = inner*uint32(whole+1-reach) + outer
 			}
 			at := min(max(o+offset, 0), length-1)
 			t.weight[o*t.n+at-start] += int32(weight)
 		}
 	}
 	return t
-}
-
-// extendedBox is the box of a pass: 2·whole+1 pixels of the weight inner between two of the weight outer,
-// in units of 2^-24, with the roundings to float32 of Pillow's BoxBlur.c.
-func extendedBox(radius float64) (whole int, inner, outer int64) {
-	const passes = 3
-	r := float32(min(radius, 1e6))
-	variance := float32(r*r) / passes
-	length := float32(math.Sqrt(12*float64(variance) + 1))
-	l := float32(math.Floor((float64(length) - 1) / 2))
-	next := float32((l + 1) * (l + 1))
-	box := l + float32((2*l+1)*(float32(l*(l+1))-float32(3*variance)))/float32(6*(variance-next))
-	whole = int(box)
-	inner = int64(float32(1<<blurBits) / (float32(box*2) + 1))
-	return whole, inner, (1<<blurBits - int64(2*whole+1)*inner) / 2
 }
 
 func newTaps(out, n int) taps {

@@ -61,8 +61,11 @@ func ParseHeader(b []byte) (*Header, error) {
 		return nil, err
 	}
 	for _, n := range h.Shape {
-		if n < 0 || n > 0 && h.Count > math.MaxInt64/int64(n) {
-			return nil, fmt.Errorf("claims the shape %v", h.Shape)
+		if n < 0 {
+			return nil, fmt.Errorf("claims the shape %.80s, which has a negative size", fmt.Sprint(h.Shape))
+		}
+		if n > 0 && h.Count > math.MaxInt64/int64(n) {
+			return nil, fmt.Errorf("claims the shape %.80s, which has more elements than any memory", fmt.Sprint(h.Shape))
 		}
 		h.Count *= int64(n)
 	}
@@ -116,6 +119,7 @@ func (h *Header) value(key, s string) (rest string, ok bool) {
 		if inside, ok = cutPrefix(inside, "(", ok); !ok {
 			return s, false
 		}
+		h.Shape = []int{} // a scalar has no axes
 		for number := range strings.SplitSeq(inside, ",") {
 			// Python 2 wrote long integers with an L behind them.
 			if number = strings.TrimSuffix(strings.TrimSpace(number), "L"); number == "" {
