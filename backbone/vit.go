@@ -131,7 +131,7 @@ func (v *ViT) LastSelfAttention(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 		x = b.Forward(m, x)
 	}
 	b := v.Blocks[last]
-	return b.Attn.Weights(b.Norm1.Forward(x))
+	return b.Attn.Weights(b.Norm1.ForLinear(x))
 }
 
 // IntermediateLayers returns the normed tokens after each of the last n blocks; see [Backbone]. As in the
@@ -179,8 +179,8 @@ func newBlock(p *nn.Path, c Config, drop float64) *Block {
 // Forward maps tokens (B, N, D) to tokens (B, N, D).
 func (b *Block) Forward(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
-		x := x.Add(b.DropPath.Forward(m, scaled(b.Attn.Forward(b.Norm1.Forward(x)), b.Gamma1)))
-		return x.Add(b.DropPath.Forward(m, scaled(b.MLP.Forward(b.Norm2.Forward(x)), b.Gamma2)))
+		x := b.DropPath.Add(m, x, scaled(b.Attn.Forward(b.Norm1.ForLinear(x)), b.Gamma1))
+		return b.DropPath.Add(m, x, scaled(b.MLP.Forward(b.Norm2.ForLinear(x)), b.Gamma2))
 	})
 }
 

@@ -52,10 +52,8 @@ func (c Config) root(seed rng.Seed, d torch.Device) *nn.Path {
 type Model struct {
 	Student, Teacher *Net
 	Loss             *Loss
-	pairs            []pair // what the moving average runs over
+	moving, followed []*torch.Tensor // the teacher's parameters of the moving average, and the student's
 }
-
-type pair struct{ student, teacher *torch.Tensor }
 
 // NewModel builds student and teacher, which start with the same weights.
 func NewModel(c Config, seed rng.Seed, d torch.Device) (*Model, error) {
@@ -81,7 +79,7 @@ func NewModel(c Config, seed rng.Seed, d torch.Device) (*Model, error) {
 		p.RequireGrad(false)
 	}
 	m := &Model{Student: student, Teacher: teacher, Loss: NewLoss(c.Loss, th.OutDim, th.PatchOutDim, d)}
-	m.pairs = common(student.Path, teacher.Path)
+	m.moving, m.followed = common(teacher.Path, student.Path)
 	return m, nil
 }
 
@@ -92,29 +90,25 @@ func (m *Model) Free() {
 	m.Loss.Free()
 }
 
-func common(student, teacher *nn.Path) []pair {
+// common returns the parameters of a whose names b has too, and b's.
+func common(a, b *nn.Path) (ofA, ofB []*torch.Tensor) {
 	byName := map[string]*torch.Tensor{}
-	for _, p := range student.Params() {
+	for _, p := range b.Params() {
 		byName[p.Name] = p.Tensor
 	}
-	var pairs []pair
-	for _, p := range teacher.Params() {
-		if s, ok := byName[p.Name]; ok {
-			pairs = append(pairs, pair{s, p.Tensor})
+	for _, p := range a.Params() {
+		if same, ok := byName[p.Name]; ok {
+			ofA, ofB = append(ofA, p.Tensor), append(ofB, same)
 		}
 	}
-	return pairs
+	return ofA, ofB
 }
 
 // EMA moves the teacher towards the student: teacher = momentum*teacher + (1-momentum)*student, over the
 // parameters that both have. Buffers are not averaged.
 func (m *Model) EMA(momentum float64) {
 	torch.NoGrad(func() {
-		torch.Scope(func() {
-			for _, p := range m.pairs {
-				p.teacher.Lerp_(p.student, 1-momentum)
-			}
-		})
+		torch.LerpAll_(m.moving, m.followed, 1-momentum)
 	})
 }
 

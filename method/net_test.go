@@ -3,6 +3,7 @@ package method_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"ibot/backbone"
@@ -234,7 +235,11 @@ func TestCheapHeadEqualsThePlainForm(t *testing.T) {
 						}
 						continue
 					}
-					golden.EqualFloats(t, "gradient of "+name, got, want, golden.Tolerance{Abs: 1e-7, Rel: 2e-5})
+					tol := golden.Tolerance{Abs: 1e-7, Rel: 2e-5}
+					if c.Head.Norm == "bn" && strings.HasPrefix(name, "head.mlp.") && strings.HasSuffix(name, ".bias") {
+						tol.Abs = 1e-6 // a batch norm takes the bias off again: its gradient is 0, and here a sum's rounding
+					}
+					golden.EqualFloats(t, "gradient of "+name, got, want, tol)
 				}
 			})
 		})

@@ -51,6 +51,11 @@ func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.LayerNorm(l.Weight, l.Bias, l.Eps)
 }
 
+// ForLinear is Forward for a linear layer that follows: the result has the type of its products.
+func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor {
+	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps)
+}
+
 // Conv2d is a convolution with equal kernel size and stride in both directions, without padding.
 type Conv2d struct {
 	Weight *torch.Tensor // (out, in, kernel, kernel)
@@ -94,23 +99,18 @@ func (l *WeightNormLinear) Forward(x *torch.Tensor) *torch.Tensor { return x.Lin
 // that it keeps by 1/(1-P) (stochastic depth, Huang et al. 2016).
 type DropPath struct{ P float64 }
 
-// Forward keeps the shape (B, ...).
-func (d DropPath) Forward(m Mode, x *torch.Tensor) *torch.Tensor {
+// Add returns x + branch (B, ...), the branches of some samples left out.
+func (d DropPath) Add(m Mode, x, branch *torch.Tensor) *torch.Tensor {
 	if d.P == 0 || !m.Train {
-		return x
+		return x.AddBranch(branch, nil)
 	}
-	shape := make([]int, x.Dims())
-	for i := range shape {
-		shape[i] = 1
-	}
-	shape[0] = x.Size(0)
-	keep := make([]float32, shape[0])
-	for i := range keep {
+	scale := make([]float32, x.Size(0))
+	for i := range scale {
 		if !m.Noise.Bernoulli(d.P) {
-			keep[i] = float32(1 / (1 - d.P))
+			scale[i] = float32(1 / (1 - d.P))
 		}
 	}
-	return x.Mul(torch.New(keep, shape...).ToDevice(x.Device()).To(x.DType()))
+	return x.AddBranch(branch, torch.New(scale, len(scale)).ToDevice(x.Device()))
 }
 
 // MLP is Linear, GELU, Linear.

@@ -19,17 +19,24 @@ func NewAdamW(params []Param) *AdamW {
 
 // Step changes every parameter that has a gradient.
 func (a *AdamW) Step(r Rates) {
-	a.each(func(i int, p Param, g *torch.Tensor) {
-		m, v := a.zeros(i, "exp_avg"), a.zeros(i, "exp_avg_sq")
-		t := a.count(i)
-		if wd := r.decay(p); wd != 0 {
-			p.MulScalar_(1 - r.LR*wd)
-		}
-		m.Lerp_(g, 1-beta1)
-		v.MulScalar_(beta2).AddCMul_(g, g, 1-beta2)
-		bias1, bias2 := 1-math.Pow(beta1, t), 1-math.Pow(beta2, t)
-		denom := v.Sqrt().MulScalar_(1 / math.Sqrt(bias2)).AddScalar_(adamEps)
-		p.AddCDiv_(m, denom, -r.LR/bias1)
+	var p, g, m, v []*torch.Tensor
+	f := torch.AdamWFactors{Beta1: beta1, Beta2: beta2, Eps: adamEps}
+	torch.NoGrad(func() {
+		torch.Scope(func() {
+			for i, param := range a.params {
+				grad := param.Grad()
+				if grad == nil {
+					continue
+				}
+				p, g = append(p, param.Tensor), append(g, grad)
+				m, v = append(m, a.zeros(i, "exp_avg")), append(v, a.zeros(i, "exp_avg_sq"))
+				t := a.count(i)
+				f.Decay = append(f.Decay, 1-r.LR*r.decay(param))
+				f.Step = append(f.Step, r.LR/(1-math.Pow(beta1, t)))
+				f.Root = append(f.Root, 1/math.Sqrt(1-math.Pow(beta2, t)))
+			}
+			torch.AdamW_(p, g, m, v, f)
+		})
 	})
 }
 

@@ -13,26 +13,17 @@ import (
 func Clip(params []Param, limit float64) *torch.Tensor {
 	return torch.Tidy(func() (total *torch.Tensor) {
 		torch.NoGrad(func() {
-			var norms []*torch.Tensor
+			var grads []*torch.Tensor
 			for _, p := range params {
-				g := p.Grad()
-				if g == nil {
-					continue
+				if g := p.Grad(); g != nil {
+					grads = append(grads, g)
 				}
-				norm := torch.Tidy(func() *torch.Tensor {
-					norm := g.NormAll()
-					if limit > 0 {
-						g.Mul_(norm.AddScalar(1e-6).Reciprocal().MulScalar_(limit).ClampMax(1))
-					}
-					return norm
-				})
-				norms = append(norms, norm)
 			}
-			if norms == nil {
+			if grads == nil {
 				total = torch.Zeros(torch.Float32, torch.CPU)
 				return
 			}
-			total = torch.Stack(norms, 0).NormAll()
+			total = torch.ClipEach_(grads, limit)
 		})
 		return total
 	})

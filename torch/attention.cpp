@@ -1,15 +1,14 @@
-// Attention in float32 on the CPU: the operators ibot::attention and ibot::self_attention.
+// Attention on the CPU, in float32 and bfloat16: the operators ibot::attention and ibot::self_attention.
 //
 // libtorch 1.13 has no fused attention, and without MKL its batched product is a loop over small ones, each
 // with a dispatch and a parallel region of its own. Here the threads share out the heads, and
 // nothing of size N x N outlives a head: backward computes the weights again from two numbers
-// a query (Dao et al. 2022, FlashAttention, section 3.1). One thread does all of a head, so that
+// a query (Dao et al. 2022, FlashAttention, section 3.1). Sums are float32; bfloat16 is a way to store. One thread does all of a head, so that
 // results do not depend on the number of threads.
 
-#include <ATen/TensorIterator.h>
-#include <ATen/Version.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
+#include "isa.h"
+#include "parallel.h"
+
 #include <ATen/ops/empty_strided.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
@@ -76,20 +75,16 @@ struct Kernel {
 	int64_t (*scratch_floats)(int64_t n, int64_t d);
 	void (*forward)(const Head &, float *scratch);
 	void (*backward)(const Head &, float *scratch);
+	void (*widen)(const BFloat16 *from, int64_t row, float *to, int64_t n, int64_t d);
+	void (*narrow)(const float *from, BFloat16 *to, int64_t row, int64_t n, int64_t d);
 };
 
-// choose follows libtorch's own choice of instruction sets, so that ATEN_CPU_CAPABILITY works here
-// too. The description of the build is the one place where every engine tells it.
 Kernel choose() {
 #ifdef IB_WIDER_KERNELS
-	const std::string config = at::show_config();
-	auto uses = [&](const char *set) {
-		return config.find(std::string("CPU capability usage: ") + set) != std::string::npos;
-	};
-	if (uses("AVX512")) return {avx512::scratch_floats, avx512::forward, avx512::backward};
-	if (uses("AVX2")) return {avx2::scratch_floats, avx2::forward, avx2::backward};
+	if (isa() == Isa::avx512) return {avx512::scratch_floats, avx512::forward, avx512::backward, avx512::widen, avx512::narrow};
+	if (isa() == Isa::avx2) return {avx2::scratch_floats, avx2::forward, avx2::backward, avx2::widen, avx2::narrow};
 #endif
-	return {baseline::scratch_floats, baseline::forward, baseline::backward};
+	return {baseline::scratch_floats, baseline::forward, baseline::backward, baseline::widen, baseline::narrow};
 }
 
 const Kernel &kernel() {
@@ -100,13 +95,33 @@ const Kernel &kernel() {
 struct Sizes {
 	int64_t B, H, N, d;
 	float scale() const { return 1 / std::sqrt(static_cast<float>(d)); }
+	int64_t room() const { return (N * d + 15) / 16 * 16; } // floats of a head, whole vectors
 };
 
-// Operand finds the heads of a tensor whose features lie side by side.
+// Operand finds the heads of a tensor, float32 or bfloat16, whose features lie side by side.
 struct Operand {
-	float *p;
+	void *p;
+	bool half;                // bfloat16
 	int64_t image, head, row; // strides
-	Matrix of(int64_t b, int64_t h) const { return {p + b * image + h * head, row, 1}; }
+	int64_t at(int64_t b, int64_t h) const { return b * image + h * head; }
+
+	// read returns head h of image b in float32: where it lies, or a copy for which it takes room from scratch.
+	Matrix read(const Sizes &s, int64_t b, int64_t h, float *&scratch) const {
+		const Matrix m = room(s, b, h, scratch);
+		if (half) kernel().widen(static_cast<BFloat16 *>(p) + at(b, h), row, m.p, s.N, s.d);
+		return m;
+	}
+
+	// room returns where to write head h of image b in float32; write brings it home.
+	Matrix room(const Sizes &s, int64_t b, int64_t h, float *&scratch) const {
+		if (!half) return {static_cast<float *>(p) + at(b, h), row, 1};
+		const Matrix m{scratch, s.d, 1};
+		scratch += s.room();
+		return m;
+	}
+	void write(const Sizes &s, int64_t b, int64_t h, Matrix m) const {
+		if (half) kernel().narrow(m.p, static_cast<BFloat16 *>(p) + at(b, h), row, s.N, s.d);
+	}
 };
 
 // Queries, keys and values are three tensors (B, H, N, d), or one (B, N, 3 H d).
@@ -114,35 +129,29 @@ using Tensors = std::vector<at::Tensor>;
 
 Operand operand(const Tensors &all, const Sizes &s, int i) {
 	const auto &t = all.size() == 1 ? all[0] : all[i];
-	auto p = t.data_ptr<float>();
-	if (t.dim() == 4) return {p, t.stride(0), t.stride(1), t.stride(2)};
-	return {p + i * s.H * s.d, t.stride(0), s.d, t.stride(1)};
+	const bool half = t.scalar_type() == at::kBFloat16;
+	if (t.dim() == 4) return {t.data_ptr(), half, t.stride(0), t.stride(1), t.stride(2)};
+	auto p = static_cast<char *>(t.data_ptr()) + i * s.H * s.d * t.element_size();
+	return {p, half, t.stride(0), s.d, t.stride(1)};
 }
 
 // made_like returns a new tensor that lies as (B, N, H, d), so that joining the heads costs nothing.
 at::Tensor made_like(const at::Tensor &t, const Sizes &s, int64_t parts) {
-	const auto options = at::TensorOptions(at::kFloat);
+	const auto options = at::TensorOptions(t.scalar_type());
 	if (t.dim() == 3) return at::empty({s.B, s.N, parts * s.H * s.d}, options);
 	return at::empty_strided({s.B, s.H, s.N, s.d}, {s.N * s.H * s.d, s.d, s.H * s.d, 1}, options);
 }
 
-// each_head calls f(image, head, number of both, scratch), the heads shared out over libtorch's threads. An
-// iterator over as many bytes does that whatever these threads are; at::parallel_for, an inline
-// function, would need this file compiled and linked for the same OpenMP.
+// each_head calls f(image, head, number of both, scratch), the heads shared out over the threads.
 template <class F>
 void each_head(const Sizes &s, F f) {
 	if (s.B * s.H * s.N * s.d == 0) return;
-	const int64_t floats = kernel().scratch_floats(s.N, s.d);
+	const int64_t floats = kernel().scratch_floats(s.N, s.d) + 7 * s.room(); // for q, k, v, dy, dq, dk, dv
 	const int64_t grain = 1 + 32768 / (s.N * s.N * s.d); // at least 100 microseconds or so for a thread
-	auto turns = at::empty({s.B * s.H}, at::kByte);
-	const char *start = static_cast<char *>(turns.data_ptr());
-	auto share = [&](char **data, const int64_t *, int64_t n) {
+	share(s.B * s.H, grain, [&](int64_t from, int64_t to) {
 		auto scratch = c10::GetCPUAllocator()->allocate(floats * sizeof(float));
-		for (int64_t i = *data - start, end = i + n; i < end; i++) {
-			f(i / s.H, i % s.H, i, static_cast<float *>(scratch.get()));
-		}
-	};
-	at::TensorIterator::borrowing_nullary_op(turns).for_each(share, grain);
+		for (int64_t i = from; i < to; i++) f(i / s.H, i % s.H, i, static_cast<float *>(scratch.get()));
+	});
 }
 
 at::Tensor with_adjacent_features(const at::Tensor &t) { return t.stride(-1) == 1 ? t : t.contiguous(); }
@@ -174,8 +183,13 @@ struct AttentionBackward : torch::autograd::Node {
 		const Operand dq = operand(out, s, 0), dk = operand(out, s, 1), dv = operand(out, s, 2);
 		float *max = stats.data_ptr<float>(), *norm = max + s.B * s.H * s.N;
 		each_head(s, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
-			kernel().backward({s.N, s.d, s.scale(), q.of(b, h), k.of(b, h), v.of(b, h), {}, dy.of(b, h), dq.of(b, h),
-				dk.of(b, h), dv.of(b, h), max + i * s.N, norm + i * s.N}, scratch);
+			const Head head{s.N, s.d, s.scale(), q.read(s, b, h, scratch), k.read(s, b, h, scratch), v.read(s, b, h, scratch), {},
+				dy.read(s, b, h, scratch), dq.room(s, b, h, scratch), dk.room(s, b, h, scratch), dv.room(s, b, h, scratch),
+				max + i * s.N, norm + i * s.N};
+			kernel().backward(head, scratch);
+			dq.write(s, b, h, head.dq);
+			dk.write(s, b, h, head.dk);
+			dv.write(s, b, h, head.dv);
 		});
 		return out;
 	}
@@ -185,8 +199,8 @@ at::Tensor attend(const Tensors &given, const Sizes &s) {
 	Tensors in;
 	bool differentiate = false;
 	for (auto &t : given) {
-		TORCH_CHECK(t.device().is_cpu() && t.scalar_type() == at::kFloat, "wants float32 on the CPU, got ", t.scalar_type(),
-			" on ", t.device());
+		TORCH_CHECK(t.device().is_cpu() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kBFloat16) &&
+			t.scalar_type() == given[0].scalar_type(), "wants one of float32 and bfloat16 on the CPU, got ", t.scalar_type(), " on ", t.device());
 		in.push_back(with_adjacent_features(t));
 		differentiate |= c10::GradMode::is_enabled() && t.requires_grad();
 	}
@@ -195,8 +209,10 @@ at::Tensor attend(const Tensors &given, const Sizes &s) {
 	const Operand q = operand(in, s, 0), k = operand(in, s, 1), v = operand(in, s, 2), to = operand({y}, s, 0);
 	float *max = stats.data_ptr<float>(), *norm = max + s.B * s.H * s.N;
 	each_head(s, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
-		kernel().forward({s.N, s.d, s.scale(), q.of(b, h), k.of(b, h), v.of(b, h), to.of(b, h), {}, {}, {}, {},
-			max + i * s.N, norm + i * s.N}, scratch);
+		const Head head{s.N, s.d, s.scale(), q.read(s, b, h, scratch), k.read(s, b, h, scratch), v.read(s, b, h, scratch),
+			to.room(s, b, h, scratch), {}, {}, {}, {}, max + i * s.N, norm + i * s.N};
+		kernel().forward(head, scratch);
+		to.write(s, b, h, head.y);
 	});
 	if (!differentiate) return y;
 	std::shared_ptr<AttentionBackward> node(new AttentionBackward, torch::autograd::deleteNode);
@@ -220,7 +236,7 @@ at::Tensor self_attention(const at::Tensor &qkv, int64_t heads) {
 	return attend({qkv}, {qkv.size(0), heads, qkv.size(1), qkv.size(2) / (3 * heads)});
 }
 
-TORCH_LIBRARY(ibot, m) {
+TORCH_LIBRARY_FRAGMENT(ibot, m) {
 	m.def("attention(Tensor q, Tensor k, Tensor v) -> Tensor", attention);
 	m.def("self_attention(Tensor qkv, int heads) -> Tensor", self_attention);
 }

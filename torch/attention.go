@@ -3,13 +3,13 @@ package torch
 import "slices"
 
 var (
-	opAttention     = &op{name: "ibot::attention"} // attention.cpp: float32 on the CPU
+	opAttention     = &op{name: "ibot::attention"} // attention.cpp: float32 and bfloat16 on the CPU
 	opSelfAttention = &op{name: "ibot::self_attention"}
 	opSDPA          = aten("scaled_dot_product_attention")
 )
 
 // Attention returns softmax(q k^T / sqrt(d)) v for (B, H, N, d): (B, H, N, d), by a fused kernel where there is
-// one. On the CPU in float32 that is attention.cpp's, elsewhere the engine's own, if it has one. The result
+// one. On the CPU that is attention.cpp's, elsewhere the engine's own, if it has one. The result
 // lies in memory so that joining the heads, Transpose(1, 2).Reshape(B, N, H*d), copies nothing.
 func Attention(q, k, v *Tensor) *Tensor {
 	switch {
@@ -23,8 +23,8 @@ func Attention(q, k, v *Tensor) *Tensor {
 }
 
 // SelfAttention is [Attention] from one projection to queries, keys and values, qkv (B, N, 3 D), in that
-// order and each with its heads side by side, to the tokens (B, N, D) of all heads. In float32 on the
-// CPU the gradient too is one tensor, which saves the copies of taking qkv apart.
+// order and each with its heads side by side, to the tokens (B, N, D) of all heads. On the CPU the
+// gradient too is one tensor, which saves the copies of taking qkv apart.
 func SelfAttention(qkv *Tensor, heads int) *Tensor {
 	if fusedHere(qkv) {
 		return opSelfAttention.one(qkv, heads)
@@ -34,7 +34,9 @@ func SelfAttention(qkv *Tensor, heads int) *Tensor {
 	return Attention(x[0], x[1], x[2]).Transpose(1, 2).Reshape(B, N, D)
 }
 
-func fusedHere(t *Tensor) bool { return t.DType() == Float32 && t.Device() == CPU }
+func fusedHere(t *Tensor) bool {
+	return t.Device() == CPU && (t.DType() == Float32 || t.DType() == BFloat16)
+}
 
 // AttentionWeights returns softmax(q k^T / sqrt(d)), (B, H, N, N).
 func AttentionWeights(q, k *Tensor) *Tensor {

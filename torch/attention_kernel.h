@@ -1,19 +1,11 @@
 // Attention of one head, on vectors of WIDTH floats. attention.cpp includes this file once for each
-// instruction set, in a namespace and under a target of its own; hence no include guard. Nothing of the
-// standard library is called: the linker keeps one copy of its inline functions, which might be
-// the one with instructions that the processor lacks.
+// instruction set; see vector.h.
 //
 // Scores are kept transposed: a row is a key, its lanes are the queries. So softmax runs down the
 // rows without sums across a vector, and lanes past the last query hold numbers that nobody reads.
 // BLOCK queries at a time meet all keys.
 
-typedef float vec __attribute__((vector_size(4 * WIDTH)));
-typedef float unaligned_vec __attribute__((vector_size(4 * WIDTH), aligned(4)));
-typedef uint32_t bits __attribute__((vector_size(4 * WIDTH)));
-
-inline vec &lanes(float *p) { return *reinterpret_cast<vec *>(p); }
-inline unaligned_vec &unaligned(float *p) { return *reinterpret_cast<unaligned_vec *>(p); }
-inline int64_t padded(int64_t n) { return (n + WIDTH - 1) / WIDTH * WIDTH; }
+#include "vector.h"
 
 // Scratch hands out matrices whose rows are whole vectors.
 struct Scratch {
@@ -96,23 +88,6 @@ inline void copy_out(Matrix from, Matrix to, int64_t n, int64_t d, float scale) 
 	}
 }
 
-// exp2 returns 2^x for x <= 0 to about 2e-7 of it; 0 below -126, NaN for NaN. 2^x = 2^n 2^f with
-// |f| <= 1/2, and the polynomial of Cephes' exp2f (Moshier 1989) for 2^f.
-inline vec exp2(vec x) {
-	const float round = 12582912; // 1.5 2^23: adding it leaves the nearest integer in the low bits
-	const vec shifted = x + round;
-	const vec f = x - (shifted - round);
-	vec p = f * 1.535336188319500e-4f + 1.339887440266574e-3f;
-	p = p * f + 9.618437357674640e-3f;
-	p = p * f + 5.550332471162809e-2f;
-	p = p * f + 2.402264791363012e-1f;
-	p = p * f + 6.931472028550421e-1f;
-	p = p * f + 1.f;
-	return x < -126.f ? vec{} : p * (vec)(((bits)shifted + 127u) << 23);
-}
-
-const float log2_e = 1.44269504f;
-
 // forward computes O = softmax(scale Q K^T) V.
 void forward(const Head &h, float *memory) {
 	const int64_t N = h.n, d = h.d;
@@ -179,4 +154,21 @@ void backward(const Head &h, float *memory) {
 	}
 	copy_out(dk, h.dk, N, d, h.scale);
 	copy_out(dv, h.dv, N, d, 1);
+}
+
+// widen copies n rows of d bfloat16, row of them apart, to floats without gaps; narrow goes the other way.
+void widen(const BFloat16 *from, int64_t row, float *to, int64_t n, int64_t d) {
+	for (; n > 0; n--, from += row, to += d) {
+		int64_t i = 0;
+		for (; i + WIDTH <= d; i += WIDTH) store(to + i, load(from + i));
+		if (i < d) store_part(to + i, load_part(from + i, d - i), d - i);
+	}
+}
+
+void narrow(const float *from, BFloat16 *to, int64_t row, int64_t n, int64_t d) {
+	for (; n > 0; n--, from += d, to += row) {
+		int64_t i = 0;
+		for (; i + WIDTH <= d; i += WIDTH) store(to + i, load(from + i));
+		if (i < d) store_part(to + i, load_part(from + i, d - i), d - i);
+	}
 }

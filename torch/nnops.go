@@ -13,14 +13,52 @@ var (
 	opConv2d     = aten("conv2d")
 	opBicubic    = aten("upsample_bicubic2d")
 	opWeightNorm = aten("_weight_norm")
+
+	// pointwise.cpp: float32 and bfloat16 on the CPU, a pass each
+	opFusedGELU      = &op{name: "ibot::gelu"}
+	opFusedLayerNorm = &op{name: "ibot::layer_norm"}
+	opAddBranch      = &op{name: "ibot::add_branch"}
 )
+
+// pointwiseHere reports whether the operators of pointwise.cpp take t.
+func pointwiseHere(t *Tensor) bool {
+	return t.Device() == CPU && (t.DType() == Float32 || t.DType() == BFloat16)
+}
 
 // Linear returns t W^T + b over the last axis; b may be nil. W is (out, in).
 func (t *Tensor) Linear(w, b *Tensor) *Tensor { return opLinear.one(t, w, b) }
 
-// LayerNorm normalises over the last axis, then scales by w and shifts by b.
-func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor {
+// LayerNorm normalises over the last axis, then scales by w and shifts by b. It keeps the type of t.
+func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor { return t.layerNorm(w, b, eps, false) }
+
+// LayerNormForLinear is [Tensor.LayerNorm] for a linear layer that follows: under [Autocast] the result may have
+// the type that the layer's product would cast it to.
+func (t *Tensor) LayerNormForLinear(w, b *Tensor, eps float64) *Tensor {
+	return t.layerNorm(w, b, eps, true)
+}
+
+func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool) *Tensor {
+	if pointwiseHere(t) && w.DType() == Float32 {
+		return opFusedLayerNorm.one(t, w, b, eps, forLinear)
+	}
 	return opLayerNorm.one(t, []int{w.Size(0)}, w, b, eps)
+}
+
+// AddBranch returns t + scale r, with a factor for each sample, scale (B), of t and r (B, ...); nil scales by 1.
+// It has the type of t.
+func (t *Tensor) AddBranch(r, scale *Tensor) *Tensor {
+	if pointwiseHere(t) && t.DType() == Float32 && pointwiseHere(r) {
+		return opAddBranch.one(t, r, scale)
+	}
+	if scale != nil {
+		shape := make([]int, r.Dims())
+		for i := range shape {
+			shape[i] = 1
+		}
+		shape[0] = -1
+		r = r.Mul(scale.Reshape(shape...).To(r.DType()))
+	}
+	return t.Add(r)
 }
 
 // BatchNorm normalises over every axis but the second. While training it uses and updates the
@@ -30,7 +68,12 @@ func (t *Tensor) BatchNorm(w, b, runningMean, runningVar *Tensor, training bool,
 }
 
 // GELU is the exact (erf) Gaussian error linear unit.
-func (t *Tensor) GELU() *Tensor { return opGELU.one(t) }
+func (t *Tensor) GELU() *Tensor {
+	if pointwiseHere(t) {
+		return opFusedGELU.one(t)
+	}
+	return opGELU.one(t)
+}
 
 // ReLU returns max(t, 0).
 func (t *Tensor) ReLU() *Tensor { return opReLU.one(t) }

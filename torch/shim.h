@@ -94,6 +94,10 @@ char *ib_load_cuda(void); // malloc'd reason, or NULL: loaded
 int32_t ib_cuda_count(void);
 char *ib_gemm(void); // static: which library runs float32 products
 
+// What operators take: between the two calls every one is timed, on all threads.
+void ib_profile_begin(void);
+char *ib_profile_end(void); // malloc'd lines "name\tcalls\tseconds of its own\n"
+
 #ifdef __cplusplus
 }
 #endif

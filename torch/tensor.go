@@ -75,6 +75,9 @@ func (t *Tensor) Numel() int { return product(t.Shape()) }
 // DType returns the type of the elements.
 func (t *Tensor) DType() DType { return DType(C.ib_dtype(t.handle())) }
 
+// IsContiguous reports whether the elements lie in the order of the shape, without gaps.
+func (t *Tensor) IsContiguous() bool { return C.ib_is_contiguous(t.handle()) != 0 }
+
 // Device returns where t lives.
 func (t *Tensor) Device() Device {
 	var kind, index C.int32_t

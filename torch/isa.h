@@ -1,0 +1,33 @@
+// Which of a kernel's instruction sets this machine runs.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+namespace {
+
+// BFloat16 is libtorch's, without its functions; see vector.h.
+struct BFloat16 {
+	uint16_t bits;
+};
+
+enum class Isa { baseline, avx2, avx512 };
+
+// isa is the widest set of the processor, or what ATEN_CPU_CAPABILITY holds libtorch to. libtorch's own choice is
+// narrower: Debian's stops at AVX2.
+inline Isa isa() {
+	static const Isa chosen = [] {
+#if defined(__x86_64__) && defined(__GNUC__)
+		const char *asked = getenv("ATEN_CPU_CAPABILITY");
+		const std::string most = asked ? asked : "avx512";
+		const bool wide = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+		if (most == "avx512" && wide && __builtin_cpu_supports("avx512f")) return Isa::avx512;
+		if ((most == "avx512" || most == "avx2") && wide) return Isa::avx2;
+#endif
+		return Isa::baseline;
+	}();
+	return chosen;
+}
+
+} // namespace
