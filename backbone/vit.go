@@ -93,7 +93,7 @@ func (v *ViT) norm(x *torch.Tensor) *torch.Tensor {
 func (v *ViT) Prepare(x, mask *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
 		B, H, W := x.Size(0), x.Size(2), x.Size(3)
-		tokens := v.PatchEmbed.Forward(x).Flatten(2, 3).Transpose(1, 2) // (B, N, D)
+		tokens := v.PatchEmbed.Patches(x) // (B, N, D)
 		if mask != nil {
 			if v.MaskedEmbed == nil {
 				panic(&torch.Error{Op: "masked_embed", Msg: "this backbone was built without a mask embedding"})

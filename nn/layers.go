@@ -77,6 +77,17 @@ func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
 	return x.Conv2d(c.Weight, c.Bias, c.Stride, 0)
 }
 
+// Patches maps (B, in, H, W) to the values of each patch, (B, N, out), row by row, for a kernel as large as the
+// stride. It is [Conv2d.Forward] as one matrix product, whose gradient is many times as fast. Pixels
+// that fill no patch at the right and the bottom count for nothing, as there.
+func (c *Conv2d) Patches(x *torch.Tensor) *torch.Tensor {
+	B, C, p := x.Size(0), x.Size(1), c.Stride
+	h, w := x.Size(2)/p, x.Size(3)/p
+	x = x.Slice(2, 0, h*p).Slice(3, 0, w*p)
+	x = x.Reshape(B, C, h, p, w, p).Permute(0, 2, 4, 1, 3, 5).Reshape(B, h*w, C*p*p)
+	return x.Linear(c.Weight.Reshape(c.Weight.Size(0), C*p*p), c.Bias)
+}
+
 // WeightNormLinear is a linear layer without bias whose weight is g v/|v|, row by row: a direction
 // and a length (Salimans and Kingma 2016).
 type WeightNormLinear struct {

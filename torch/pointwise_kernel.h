@@ -16,9 +16,10 @@ inline vec get(const T *p, int64_t n) { return n == WIDTH ? load(p) : load_part(
 template <class T>
 inline void put(T *p, vec v, int64_t n) { n == WIDTH ? store(p, v) : store_part(p, v, n); }
 
-// tail returns Phi(-|x|), the smaller side of the normal distribution, to 4e-8: two to the power of a polynomial
-// that was fitted to log2 of it at Chebyshev's points of [0, 6]. Beyond 6 it is below 1e-9, and 0 here.
-inline vec tail(vec x) {
+// tail returns Phi(-|x|), the smaller side of the normal distribution: two to the power of a polynomial that was
+// fitted to log2 of it at Chebyshev's points of [0, 6]. Beyond 6 it is below 1e-9, and 0 here. The longer
+// polynomial, for float32, is exact to 4e-8, the shorter, for bfloat16, to 2e-5.
+inline vec tail(vec x, const float *) {
 	const vec a = x < 0.f ? -x : x;
 	vec p = a * 2.0199808e-9f - 7.8437538e-8f;
 	p = p * a + 1.3484904e-6f;
@@ -34,28 +35,41 @@ inline vec tail(vec x) {
 	return a > 6.f ? vec{} : exp2(p);
 }
 
-inline vec distribution(vec x) {
-	const vec q = tail(x);
+inline vec tail(vec x, const BFloat16 *) {
+	const vec a = x < 0.f ? -x : x;
+	vec p = a * 2.2999249e-5f - 6.1149016e-4f;
+	p = p * a + 7.2001889e-3f;
+	p = p * a - 5.1208213e-2f;
+	p = p * a - 4.6122226e-1f;
+	p = p * a - 1.1502144f;
+	p = p * a - 1.0000589f;
+	return a > 6.f ? vec{} : exp2_short(p);
+}
+
+inline vec density(vec x, const float *) { return .39894228f * exp2(x * x * (-.5f * log2_e)); }
+inline vec density(vec x, const BFloat16 *) { return .39894228f * exp2_short(x * x * (-.5f * log2_e)); }
+
+template <class T>
+inline vec distribution(vec x, const T *type) {
+	const vec q = tail(x, type);
 	return x < 0.f ? q : 1.f - q;
 }
 
-// gelu: y = x Phi(x), with Phi the standard normal distribution (Hendrycks and Gimpel 2016).
+// gelu: y = x Phi(x), with Phi the standard normal distribution and phi its density (Hendrycks and Gimpel 2016).
 template <class T>
 void gelu(const T *x, T *y, int64_t n) {
 	each(n, [&](int64_t i, int64_t m) {
 		const vec v = get(x + i, m);
-		put(y + i, v * distribution(v), m);
+		put(y + i, v * distribution(v, x), m);
 	});
 }
 
 // gelu_backward: dx = dy (Phi(x) + x phi(x)).
 template <class T>
 void gelu_backward(const T *x, const T *dy, T *dx, int64_t n) {
-	const float half_log2_e = -.5f * log2_e, density = .39894228f; // 1/sqrt(2 pi)
 	each(n, [&](int64_t i, int64_t m) {
 		const vec v = get(x + i, m);
-		const vec slope = distribution(v) + v * exp2(v * v * half_log2_e) * density;
-		put(dx + i, get(dy + i, m) * slope, m);
+		put(dx + i, get(dy + i, m) * (distribution(v, x) + v * density(v, x)), m);
 	});
 }
 

@@ -65,4 +65,16 @@ inline vec exp2(vec x) {
 	return x < -126.f ? vec{} : p * (vec)(((bits)shifted + 127u) << 23);
 }
 
+// exp2_short is exp2 to 3e-6, for what is rounded to bfloat16.
+inline vec exp2_short(vec x) {
+	const float round = 12582912;
+	const vec shifted = x + round;
+	const vec f = x - (shifted - round);
+	vec p = f * 9.5605102e-3f + 5.5917039e-2f;
+	p = p * f + 2.4024981e-1f;
+	p = p * f + 6.9312197e-1f;
+	p = p * f + 9.9999919e-1f;
+	return x < -126.f ? vec{} : p * (vec)(((bits)shifted + 127u) << 23);
+}
+
 const float log2_e = 1.44269504f;
