@@ -69,6 +69,15 @@ func (v *ViT) EmbedDim() int { return v.Config.EmbedDim }
 // Grid returns the rows and columns of patches of an image of H by W pixels.
 func (v *ViT) Grid(H, W int) (h, w int) { return H / v.PatchSize, W / v.PatchSize }
 
+// Operations counts the multiplications and additions of a forward pass of one image of H by W pixels, those of
+// matrix products and attention.
+func (v *ViT) Operations(H, W int) float64 {
+	h, w := v.Grid(H, W)
+	N, D := float64(1+h*w), float64(v.Config.EmbedDim)
+	patches := 2 * (N - 1) * float64(v.InChans*v.PatchSize*v.PatchSize) * D
+	return patches + float64(v.Config.Depth)*N*(24*D*D+4*N*D)
+}
+
 // Forward maps images (B, C, H, W) to normed tokens (B, 1+N, D); see [Backbone].
 func (v *ViT) Forward(m nn.Mode, x, mask *torch.Tensor) *torch.Tensor {
 	x = v.Prepare(x, mask)

@@ -52,6 +52,8 @@ func (c Config) root(seed rng.Seed, d torch.Device) *nn.Path {
 type Model struct {
 	Student, Teacher *Net
 	Loss             *Loss
+	// Phase, where set, is called as a part of a step begins: "teacher", "student", "local crops" ...
+	Phase            func(name string)
 	moving, followed []*torch.Tensor // the teacher's parameters of the moving average, and the student's
 }
 
@@ -151,9 +153,19 @@ func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *to
 // needs the mean logit of all patches; the last layer is linear without bias, so that is the last layer of
 // the mean embedding. The result equals the plain form; no term is left out.
 func (m *Model) Forward(mode nn.Mode, b Batch, temps Temps) (Terms, Teacher) {
+	m.Begin("teacher")
 	t := m.teach(b)
+	m.Begin("student")
 	s := m.study(mode, b)
+	m.Begin("loss")
 	return m.Loss.Forward(s, t, b.Weight, temps), t
+}
+
+// Begin reports to Phase.
+func (m *Model) Begin(phase string) {
+	if m.Phase != nil {
+		m.Phase(phase)
+	}
 }
 
 // teach runs the teacher on the whole global crops.
@@ -184,9 +196,11 @@ func (m *Model) study(mode nn.Mode, b Batch) Student {
 		tokens := net.Backbone.Forward(mode, b.Global, b.Mask) // (G*B, 1+N, D)
 		cls, masked := m.embed(mode, tokens, b.Masked)
 		if b.Local != nil {
+			m.Begin("local crops")
 			local, _ := m.embed(mode, net.Backbone.Forward(mode, b.Local, nil), nil)
 			cls = torch.Cat([]*torch.Tensor{cls, local}, 0)
 		}
+		m.Begin("last layer")
 		if masked != nil {
 			masked = net.Head.PatchLogits(masked)
 		}

@@ -48,3 +48,21 @@ func Profile(f func()) []OpTime {
 	slices.SortFunc(ops, func(a, b OpTime) int { return cmp.Compare(b.Self, a.Self) })
 	return ops
 }
+
+// MatrixPeak measures how many floating-point operations a second a large matrix product makes on d: the best of
+// several of 2048 x 2048 x 2048.
+func MatrixPeak(d Device, dtype DType) float64 {
+	const n, rounds = 2048, 8
+	best := time.Duration(1 << 62)
+	Scope(func() {
+		NoGrad(func() {
+			x := Ones(dtype, d, n, n)
+			for range rounds {
+				began := time.Now()
+				Scope(func() { x.Linear(x, nil).Slice(0, 0, 1).SumAll().Item() }) // Item waits for the device
+				best = min(best, time.Since(began))
+			}
+		})
+	})
+	return 2 * n * n * n / best.Seconds()
+}

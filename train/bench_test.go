@@ -6,9 +6,7 @@ import (
 
 	"ibot/internal/settings"
 	"ibot/method"
-	"ibot/optim"
 	"ibot/recipes"
-	"ibot/rng"
 	"ibot/torch"
 	"ibot/train"
 )
@@ -46,53 +44,18 @@ func BenchmarkDemo(b *testing.B) {
 }
 
 func benchStep(b *testing.B, c train.Config, B int, precision torch.DType) {
-	m, err := method.NewModel(c.Model(), 1, torch.CPU)
-	if err != nil {
-		b.Fatal(err)
+	c.BatchSize, c.Precision = B, "fp32"
+	if precision == torch.BFloat16 {
+		c.Precision = "bf16"
 	}
-	defer m.Free()
-	s, err := train.NewStepper(m, c.Optimizer, c.ClipGrad, torch.CPU, precision)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Free()
-	rates := train.Rates{Rates: optim.Rates{LR: 1e-4, WeightDecay: .04}, Momentum: .996, Temps: method.Temps{Cls: .04, Patch: .04}}
-	step := 0
-	run := func() {
-		b.StopTimer() // the batch is made outside
-		if err := torch.Run(func() error {
-			r := rng.Seed(1).Stream("bench", step)
-			step++
-			G, L := c.GlobalCropsNumber, c.LocalCropsNumber
-			batch := method.Batch{Global: gauss(r, G*B, 3, c.ImgSize, c.ImgSize), Local: gauss(r, L*B, 3, c.LocalSize, c.LocalSize)}
-			side := c.ImgSize / c.PatchSize
-			masks := make([][]bool, G*B)
-			for i := range masks {
-				masks[i] = c.Masks().Draw(r, side, side)
-			}
-			batch.Mask, batch.Masked, batch.Weight = method.NewMask(masks, side, side, torch.CPU)
-			b.StartTimer()
-			_, err := s.Step(batch, rates, r)
-			return err
-		}); err != nil {
-			b.Fatal(err)
+	if err := train.EachStep(c, torch.CPU, func(_ *method.Model, step func()) error {
+		step() // the first makes the optimizer's state and the kernels of oneDNN
+		for b.Loop() {
+			step()
 		}
-	}
-	run() // the first step makes the optimizer's state and the kernels of oneDNN
-	for b.Loop() {
-		run()
+		return nil
+	}); err != nil {
+		b.Fatal(err)
 	}
 	b.ReportMetric(float64(train.PeakMiB()), "peak-MiB")
-}
-
-func gauss(r *rng.Stream, shape ...int) *torch.Tensor {
-	n := 1
-	for _, s := range shape {
-		n *= s
-	}
-	v := make([]float32, n)
-	for i := range v {
-		v[i] = float32(r.NormFloat64())
-	}
-	return torch.New(v, shape...)
 }

@@ -65,7 +65,9 @@ func (s *Stepper) Step(b method.Batch, r Rates, noise *rng.Stream) (res Result, 
 	if !finite(res.Loss) {
 		return res, &NonFinite{fmt.Sprintf("the loss is %v ([CLS] %v, patches %v)%s", res.Loss, res.Cls, res.Patch, s.suspect(b))}
 	}
+	s.Model.Begin("backward")
 	terms.Loss.Backward()
+	s.Model.Begin("clipping")
 	res.GradNorm = optim.Clip(s.params, s.ClipGrad).Item()
 	if !finite(res.GradNorm) {
 		return res, &NonFinite{fmt.Sprintf("the gradient of %s is not finite, at a loss of %.4f", s.badGradient(), res.Loss)}
@@ -73,7 +75,9 @@ func (s *Stepper) Step(b method.Batch, r Rates, noise *rng.Stream) (res Result, 
 	if r.Freeze {
 		optim.Freeze(s.params, "last_layer")
 	}
+	s.Model.Begin("optimizer")
 	s.Optimizer.Step(r.Rates)
+	s.Model.Begin("moving average")
 	s.Model.Loss.Update(teacher)
 	s.Model.EMA(r.Momentum)
 	res.Agreement, res.Entropy = terms.Agreement.Item(), terms.Entropy.Item()
