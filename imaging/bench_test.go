@@ -58,6 +58,7 @@ func BenchmarkOperations(b *testing.B) {
 	}{
 		{"CropResize224", func() { im.CropResize(Box{60, 40, 350, 280}, 224, 224, Bicubic) }},
 		{"CropResize96", func() { im.CropResize(Box{60, 40, 200, 150}, 96, 96, Bicubic) }},
+		{"CropResizeFrom224", func() { view.CropResizeFrom(im, Box{60, 40, 350, 280}, Bicubic, true) }},
 		{"Resize224", func() { im.Resize(224, 224, Bicubic) }},
 		{"Jitter224", func() { jitter.Apply(view) }},
 		{"Brightness224", func() { view.AdjustBrightness(1.01) }},

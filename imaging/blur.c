@@ -10,14 +10,67 @@
 
 #include <string.h>
 
-// blur_taps is the formula for windows of one (near == 0) or three taps: the only ones that radii
-// up to 2.8 need. far_* and near_* are the same line or row at other places.
-PIX_ANY void blur_taps(uint8_t *restrict out, const uint8_t *far_before, const uint8_t *near_before,
-                       const uint8_t *centre, const uint8_t *near_after, const uint8_t *far_after, size_t n,
-                       int radius, uint32_t inner, uint32_t outer) {
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+// The rows or columns that a window of one (radius 0) or three taps (radius 1) looks at, the only ones
+// that standard deviations up to 2.8 need: the same line at five places.
+typedef struct {
+  const uint8_t *far_before, *near_before, *centre, *near_after, *far_after;
+} taps;
+
+#ifdef __x86_64__
+PIX_TARGET_AVX512 static inline __m512i window16(__m512i near_far, __m512i low, __m512i high) {
+  __m512i sum = _mm512_srai_epi32(_mm512_dpwssd_epi32(_mm512_set1_epi32(1 << 23), near_far, low), 16);
+  return _mm512_dpwssd_epi32(sum, near_far, high);
+}
+
+PIX_TARGET_AVX512 static inline __m512i window32(__m512i near, __m512i far, __m512i low, __m512i high) {
+  __m512i sum = _mm512_packus_epi32(window16(_mm512_unpacklo_epi16(near, far), low, high),
+                                    window16(_mm512_unpackhi_epi16(near, far), low, high));
+  return _mm512_srli_epi16(sum, 8);
+}
+
+// With AVX-512 a weight is high·2^16 + low, low signed, and a word dot product adds near·inner and
+// far·outer at once. What is carried from the low halves starts the sum of the high ones, which
+// is then the result times 256.
+PIX_TARGET_AVX512 static void blur_taps_avx512(uint8_t *out, taps in, size_t n, int radius, uint32_t inner,
+                                               uint32_t outer) {
+  uint32_t inner_high = (inner + 32768) >> 16, outer_high = (outer + 32768) >> 16;
+  const __m512i low = _mm512_set1_epi32((int32_t)((inner & 65535) | outer << 16));
+  const __m512i high = _mm512_set1_epi32((int32_t)(inner_high | outer_high << 16));
+  const __m512i ones = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
+  for (size_t i = 0; i < n; i += 64) {
+    __mmask64 m = n - i >= 64 ? ~0ULL : (1ULL << (n - i)) - 1;
+    __m512i p = _mm512_maskz_loadu_epi8(m, in.far_before + i), q = _mm512_maskz_loadu_epi8(m, in.far_after + i);
+    __m512i far_lo = _mm512_maddubs_epi16(_mm512_unpacklo_epi8(p, q), ones);
+    __m512i far_hi = _mm512_maddubs_epi16(_mm512_unpackhi_epi8(p, q), ones);
+    __m512i centre = _mm512_maskz_loadu_epi8(m, in.centre + i);
+    __m512i lo = _mm512_unpacklo_epi8(centre, zero), hi = _mm512_unpackhi_epi8(centre, zero);
+    if (radius == 1) {
+      p = _mm512_maskz_loadu_epi8(m, in.near_before + i), q = _mm512_maskz_loadu_epi8(m, in.near_after + i);
+      lo = _mm512_add_epi16(lo, _mm512_maddubs_epi16(_mm512_unpacklo_epi8(p, q), ones));
+      hi = _mm512_add_epi16(hi, _mm512_maddubs_epi16(_mm512_unpackhi_epi8(p, q), ones));
+    }
+    __m512i v = _mm512_packus_epi16(window32(lo, far_lo, low, high), window32(hi, far_hi, low, high));
+    _mm512_mask_storeu_epi8(out + i, m, v);
+  }
+}
+#endif
+
+PIX_ANY void blur_taps(int isa, uint8_t *restrict out, taps in, size_t n, int radius, uint32_t inner,
+                       uint32_t outer) {
+#ifdef __x86_64__
+  if (isa == PIX_AVX512) {
+    blur_taps_avx512(out, in, n, radius, inner, outer);
+    return;
+  }
+#endif
+  (void)isa;
   for (size_t i = 0; i < n; i++) {
-    uint16_t near = (uint16_t)(radius == 0 ? centre[i] : near_before[i] + centre[i] + near_after[i]);
-    uint16_t far = (uint16_t)(far_before[i] + far_after[i]);  // 16 bits: twice as many to a register
+    uint16_t near = (uint16_t)(radius == 0 ? in.centre[i] : in.near_before[i] + in.centre[i] + in.near_after[i]);
+    uint16_t far = (uint16_t)(in.far_before[i] + in.far_after[i]);  // 16 bits: twice as many to a register
     out[i] = (uint8_t)((near * inner + far * outer + (1u << 23)) >> 24);
   }
 }
@@ -40,43 +93,45 @@ static void blur_line(uint8_t *restrict out, const uint8_t *restrict in, int w, 
   }
 }
 
-// blur_across blurs each row of pix `passes` times into dst. line holds two rows with room for two
+// blur_across blurs each row of pix `passes` times into dst. lines holds two rows with room for two
 // pixels more at both ends.
-PIX_ANY void blur_across(uint8_t *dst, const uint8_t *pix, int w, int h, int c, int passes, int radius,
+PIX_ANY void blur_across(int isa, uint8_t *dst, const uint8_t *pix, int w, int h, int c, int passes, int radius,
                          uint32_t inner, uint32_t outer, uint8_t *lines) {
   size_t row = (size_t)w * c, margin = 2 * (size_t)c;
   uint8_t *a = lines + margin, *b = a + row + 2 * margin;
   for (int y = 0; y < h; y++) {
     memcpy(a, pix + y * row, row);
-    for (int pass = 0; pass < passes; pass++) {
+    for (int pass = 1; pass <= passes; pass++) {
+      uint8_t *out = pass == passes ? dst + y * row : b;
       if (radius <= 1) {
         for (int i = 1; i <= 2; i++) {
           memcpy(a - i * c, a, c);
           memcpy(a + row + (i - 1) * c, a + row - c, c);
         }
         size_t far = (size_t)(radius + 1) * c;
-        blur_taps(b, a - far, a - c, a, a + c, a + far, row, radius, inner, outer);
+        blur_taps(isa, out, (taps){a - far, a - c, a, a + c, a + far}, row, radius, inner, outer);
       } else {
-        blur_line(b, a, w, c, radius, inner, outer);
+        blur_line(out, a, w, c, radius, inner, outer);
       }
-      uint8_t *t = a;
-      a = b;
-      b = t;
+      b = a;
+      a = out;
     }
-    memcpy(dst + y * row, a, row);
+    a = lines + margin;
+    b = a + row + 2 * margin;
   }
 }
 
 // blur_down blurs the columns once. sums holds a running sum for each byte of a row.
-PIX_ANY void blur_down(uint8_t *restrict dst, const uint8_t *restrict pix, int w, int h, int c, int radius,
-                       uint32_t inner, uint32_t outer, uint32_t *restrict sums) {
+PIX_ANY void blur_down(int isa, uint8_t *restrict dst, const uint8_t *restrict pix, int w, int h, int c,
+                       int radius, uint32_t inner, uint32_t outer, uint32_t *restrict sums) {
   size_t row = (size_t)w * c;
   int last = h - 1, reach = radius < last ? radius : last;
   if (radius <= 1) {
     for (int y = 0; y < h; y++)
-      blur_taps(dst + y * row, pix + clamp(y - radius - 1, last) * row, pix + clamp(y - 1, last) * row,
-                pix + y * row, pix + clamp(y + 1, last) * row, pix + clamp(y + radius + 1, last) * row, row,
-                radius, inner, outer);
+      blur_taps(isa, dst + y * row,
+                (taps){pix + clamp(y - radius - 1, last) * row, pix + clamp(y - 1, last) * row, pix + y * row,
+                       pix + clamp(y + 1, last) * row, pix + clamp(y + radius + 1, last) * row},
+                row, radius, inner, outer);
     return;
   }
   for (size_t i = 0; i < row; i++)
@@ -94,15 +149,15 @@ PIX_ANY void blur_down(uint8_t *restrict dst, const uint8_t *restrict pix, int w
 }
 
 // blur_any: all passes across, then all passes down, as Pillow (which transposes between).
-PIX_ANY void blur_any(uint8_t *pix, int w, int h, int c, int passes, int radius, uint32_t inner, uint32_t outer,
-                      uint8_t *scratch) {
+PIX_ANY void blur_any(int isa, uint8_t *pix, int w, int h, int c, int passes, int radius, uint32_t inner,
+                      uint32_t outer, uint8_t *scratch) {
   size_t row = (size_t)w * c, size = row * h;
   uint32_t *sums = (uint32_t *)scratch;
   uint8_t *other = scratch + row * sizeof *sums, *lines = other + size;
-  blur_across(other, pix, w, h, c, passes, radius, inner, outer, lines);
+  blur_across(isa, other, pix, w, h, c, passes, radius, inner, outer, lines);
   uint8_t *from = other, *to = pix;
   for (int pass = 0; pass < passes; pass++) {
-    blur_down(to, from, w, h, c, radius, inner, outer, sums);
+    blur_down(isa, to, from, w, h, c, radius, inner, outer, sums);
     uint8_t *t = from;
     from = to;
     to = t;
@@ -111,9 +166,9 @@ PIX_ANY void blur_any(uint8_t *pix, int w, int h, int c, int passes, int radius,
 }
 
 PIX_VARIANTS(void, blur,
-             (uint8_t *pix, int w, int h, int c, int passes, int radius, uint32_t inner, uint32_t outer,
+             (int isa, uint8_t *pix, int w, int h, int c, int passes, int radius, uint32_t inner, uint32_t outer,
               uint8_t *scratch),
-             (pix, w, h, c, passes, radius, inner, outer, scratch))
+             (isa, pix, w, h, c, passes, radius, inner, outer, scratch))
 
 size_t pix_blur_scratch(int w, int h, int c) {
   size_t row = (size_t)w * c;
@@ -122,5 +177,5 @@ size_t pix_blur_scratch(int w, int h, int c) {
 
 void pix_blur(int isa, uint8_t *pix, int w, int h, int c, int passes, int radius, uint32_t inner, uint32_t outer,
               void *scratch) {
-  PIX_CALL(isa, blur, (pix, w, h, c, passes, radius, inner, outer, scratch));
+  PIX_CALL(isa, blur, (isa, pix, w, h, c, passes, radius, inner, outer, scratch));
 }

@@ -3,18 +3,13 @@
 // Operations that look at one byte alone are a table of 256 (pix_lookup). The others work on
 // blocks: split into planes, computed plane by plane in loops that the compiler vectorises, joined.
 
-#include "pixel.h"
+#include "planes.h"
 
 #include <string.h>
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF  // GCC: off by -std=c17. A fused multiply-add rounds once too little.
 #endif
-
-enum { BLOCK = 512 };  // pixels: the planes of a block stay in the first-level cache
 
 int pix_best_isa(void) {
 #ifdef __x86_64__
@@ -28,70 +23,47 @@ int pix_best_isa(void) {
   return PIX_PORTABLE;
 }
 
-// ---- planes
-
-typedef struct {
-  uint8_t r[BLOCK], g[BLOCK], b[BLOCK];
-} planes;
-
-static void split_plain(const uint8_t *restrict rgb, planes *restrict p, int from, int n) {
-  for (int i = from; i < n; i++) {
-    p->r[i] = rgb[3 * i];
-    p->g[i] = rgb[3 * i + 1];
-    p->b[i] = rgb[3 * i + 2];
-  }
-}
+// luma is Pillow's L: ITU-R 601 in 16-bit fixed point, rounded.
+PIX_ANY int luma(int r, int g, int b) { return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16; }
 
 #ifdef __x86_64__
-// 48 bytes are 16 pixels. Each plane gathers its 16 bytes from three registers: GCC does not find
-// this.
-PIX_TARGET_AVX2 static void split_avx2(const uint8_t *rgb, planes *p, int n) {
-  const __m128i r0 = _mm_setr_epi8(0, 3, 6, 9, 12, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const __m128i r1 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, 2, 5, 8, 11, 14, -1, -1, -1, -1, -1);
-  const __m128i r2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1, 4, 7, 10, 13);
-  const __m128i g0 = _mm_setr_epi8(1, 4, 7, 10, 13, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const __m128i g1 = _mm_setr_epi8(-1, -1, -1, -1, -1, 0, 3, 6, 9, 12, 15, -1, -1, -1, -1, -1);
-  const __m128i g2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 2, 5, 8, 11, 14);
-  const __m128i b0 = _mm_setr_epi8(2, 5, 8, 11, 14, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const __m128i b1 = _mm_setr_epi8(-1, -1, -1, -1, -1, 1, 4, 7, 10, 13, -1, -1, -1, -1, -1, -1);
-  const __m128i b2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 3, 6, 9, 12, 15);
-  int i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const __m128i *in = (const __m128i *)(rgb + 3 * i);
-    __m128i x = _mm_loadu_si128(in), y = _mm_loadu_si128(in + 1), z = _mm_loadu_si128(in + 2);
-#define PLANE(c)                                                                       \
-  _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, c##0), _mm_shuffle_epi8(y, c##1)), \
-               _mm_shuffle_epi8(z, c##2))
-    _mm_storeu_si128((__m128i *)(p->r + i), PLANE(r));
-    _mm_storeu_si128((__m128i *)(p->g + i), PLANE(g));
-    _mm_storeu_si128((__m128i *)(p->b + i), PLANE(b));
-#undef PLANE
+// lumas16 takes pairs of words. 38470 is no signed word, so two dot products share it: 19595·r + 19235·g and 19235·g + 7471·b.
+PIX_TARGET_AVX512 static inline __m512i lumas16(__m512i rg, __m512i gb) {
+  __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(32768), rg, _mm512_set1_epi32(19235 << 16 | 19595));
+  return _mm512_srli_epi32(_mm512_dpwssd_epi32(sum, gb, _mm512_set1_epi32(7471 << 16 | 19235)), 16);
+}
+
+PIX_TARGET_AVX512 static inline __m512i lumas64(__m512i r, __m512i g, __m512i b) {
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i half[2];
+  for (int i = 0; i < 2; i++) {
+    __m512i rw = i ? _mm512_unpackhi_epi8(r, zero) : _mm512_unpacklo_epi8(r, zero);
+    __m512i gw = i ? _mm512_unpackhi_epi8(g, zero) : _mm512_unpacklo_epi8(g, zero);
+    __m512i bw = i ? _mm512_unpackhi_epi8(b, zero) : _mm512_unpacklo_epi8(b, zero);
+    half[i] = _mm512_packus_epi32(lumas16(_mm512_unpacklo_epi16(rw, gw), _mm512_unpacklo_epi16(gw, bw)),
+                                  lumas16(_mm512_unpackhi_epi16(rw, gw), _mm512_unpackhi_epi16(gw, bw)));
   }
-  split_plain(rgb, p, i, n);
+  return _mm512_packus_epi16(half[0], half[1]);
+}
+
+PIX_TARGET_AVX512 static void lumas_avx512(const planes *p, uint8_t *gray, int n) {
+  for (int i = 0; i < n; i += 64)
+    _mm512_store_si512(gray + i, lumas64(_mm512_load_si512(p->r + i), _mm512_load_si512(p->g + i),
+                                         _mm512_load_si512(p->b + i)));
 }
 #endif
 
-static void split(int isa, const uint8_t *rgb, planes *p, int n) {
+// lumas writes the luma of the first n pixels to gray.
+PIX_ANY void lumas(int isa, const planes *p, uint8_t *gray, int n) {
 #ifdef __x86_64__
-  if (isa != PIX_PORTABLE) {
-    split_avx2(rgb, p, n);
+  if (isa == PIX_AVX512) {
+    lumas_avx512(p, gray, n);
     return;
   }
 #endif
   (void)isa;
-  split_plain(rgb, p, 0, n);
+  for (int i = 0; i < n; i++) gray[i] = (uint8_t)luma(p->r[i], p->g[i], p->b[i]);
 }
-
-PIX_ANY void join(const planes *restrict p, uint8_t *restrict rgb, int n) {
-  for (int i = 0; i < n; i++) {
-    rgb[3 * i] = p->r[i];
-    rgb[3 * i + 1] = p->g[i];
-    rgb[3 * i + 2] = p->b[i];
-  }
-}
-
-// luma is Pillow's L: ITU-R 601 in 16-bit fixed point, rounded.
-PIX_ANY int luma(int r, int g, int b) { return (19595 * r + 38470 * g + 7471 * b + 32768) >> 16; }
 
 // ---- one byte at a time
 
@@ -129,11 +101,13 @@ void pix_lookup(int isa, uint8_t *pix, size_t n, const uint8_t table[256]) {
 PIX_ANY uint64_t luma_sum_any(int isa, const uint8_t *rgb, size_t pixels) {
   uint64_t total = 0;
   planes p;
+  _Alignas(64) uint8_t gray[BLOCK];
   for (size_t at = 0; at < pixels; at += BLOCK) {
     int n = pixels - at < BLOCK ? (int)(pixels - at) : BLOCK;
     split(isa, rgb + 3 * at, &p, n);
+    lumas(isa, &p, gray, n);
     uint32_t sum = 0;
-    for (int i = 0; i < n; i++) sum += (uint32_t)luma(p.r[i], p.g[i], p.b[i]);
+    for (int i = 0; i < n; i++) sum += gray[i];
     total += sum;
   }
   return total;
@@ -144,10 +118,10 @@ PIX_ANY void grayscale_any(int isa, uint8_t *rgb, size_t pixels) {
   for (size_t at = 0; at < pixels; at += BLOCK) {
     int n = pixels - at < BLOCK ? (int)(pixels - at) : BLOCK;
     split(isa, rgb + 3 * at, &p, n);
-    for (int i = 0; i < n; i++) p.r[i] = (uint8_t)luma(p.r[i], p.g[i], p.b[i]);
+    lumas(isa, &p, p.r, n);
     memcpy(p.g, p.r, n);
     memcpy(p.b, p.r, n);
-    join(&p, rgb + 3 * at, n);
+    join(isa, &p, rgb + 3 * at, n);
   }
 }
 
@@ -162,93 +136,104 @@ PIX_ANY uint8_t blend(int a, int b, float factor) {
   return (uint8_t)(int)v;
 }
 
+#ifdef __x86_64__
+// The same for 16 values: what is below 0 becomes 0 when it is packed to bytes.
+PIX_TARGET_AVX512 static inline __m512i blend16(__m512i a, __m512i b, __m512 factor) {
+  __m512 base = _mm512_cvtepi32_ps(a), by = _mm512_mul_ps(factor, _mm512_sub_ps(_mm512_cvtepi32_ps(b), base));
+  return _mm512_cvttps_epi32(_mm512_min_ps(_mm512_add_ps(base, by), _mm512_set1_ps(255.0f)));
+}
+
+PIX_TARGET_AVX512 static inline __m512i blend32(__m512i a, __m512i b, __m512 factor) {  // of words
+  const __m512i zero = _mm512_setzero_si512();
+  return _mm512_packus_epi32(
+      blend16(_mm512_unpacklo_epi16(a, zero), _mm512_unpacklo_epi16(b, zero), factor),
+      blend16(_mm512_unpackhi_epi16(a, zero), _mm512_unpackhi_epi16(b, zero), factor));
+}
+
+PIX_TARGET_AVX512 static inline void blend_avx512(const uint8_t *from, uint8_t *plane, int n, float factor) {
+  const __m512i zero = _mm512_setzero_si512();
+  for (int i = 0; i < n; i += 64) {
+    __m512i a = _mm512_load_si512(from + i), b = _mm512_load_si512(plane + i);
+    __m512i lo = blend32(_mm512_unpacklo_epi8(a, zero), _mm512_unpacklo_epi8(b, zero), _mm512_set1_ps(factor));
+    __m512i hi = blend32(_mm512_unpackhi_epi8(a, zero), _mm512_unpackhi_epi8(b, zero), _mm512_set1_ps(factor));
+    _mm512_store_si512(plane + i, _mm512_packus_epi16(lo, hi));
+  }
+}
+#endif
+
+// blends moves the first n values of a plane away from those of another.
+PIX_ANY void blends(int isa, const uint8_t *restrict from, uint8_t *restrict plane, int n, float factor) {
+#ifdef __x86_64__
+  if (isa == PIX_AVX512) {
+    blend_avx512(from, plane, n, factor);
+    return;
+  }
+#endif
+  (void)isa;
+  for (int i = 0; i < n; i++) plane[i] = blend(from[i], plane[i], factor);
+}
+
 PIX_ANY void saturation_any(int isa, uint8_t *rgb, size_t pixels, float factor) {
   planes p;
+  _Alignas(64) uint8_t gray[BLOCK];
   for (size_t at = 0; at < pixels; at += BLOCK) {
     int n = pixels - at < BLOCK ? (int)(pixels - at) : BLOCK;
     split(isa, rgb + 3 * at, &p, n);
-    for (int i = 0; i < n; i++) {
-      int gray = luma(p.r[i], p.g[i], p.b[i]);
-      p.r[i] = blend(gray, p.r[i], factor);
-      p.g[i] = blend(gray, p.g[i], factor);
-      p.b[i] = blend(gray, p.b[i], factor);
-    }
-    join(&p, rgb + 3 * at, n);
-  }
-}
-
-// ---- hue
-
-// hue_block turns RGB into Pillow's 8-bit HSV, adds shift to the hue, and turns it back (Convert.c,
-// rgb2hsv_row and hsv2rgb). Pillow branches on the largest channel and on the sixth of the circle;
-// here every side is computed, in the same precision as there, and one is chosen with masks: the
-// compiler does not vectorise a conditional that it could turn into a jump.
-PIX_ANY void hue_block(planes *p, int n, uint8_t shift) {
-  float hue[BLOCK], sat[BLOCK];
-  uint8_t top[BLOCK], bottom[BLOCK], middle[BLOCK];
-  int32_t sixth[BLOCK], turned[BLOCK];
-
-  // The middle channel decides the hue: one of the two others is 0 and one is 1 after scaling, so
-  // Pillow's 2+rc-bc and its like have one operation that rounds: 1±x, 3±x or 5-x.
-  for (int i = 0; i < n; i++) {
-    int r = p->r[i], g = p->g[i], b = p->b[i];
-    int hi = r > g ? r : g, lo = r < g ? r : g;
-    hi = hi > b ? hi : b;
-    lo = lo < b ? lo : b;
-    int mid = r + g + b - hi - lo;
-    int rmin = r == lo, bmin = b == lo, gray = hi == lo;
-    int in_r = -(r == hi), in_g = -(g == hi) & ~in_r, in_b = ~(in_r | in_g);  // masks
-    // Where r is the largest: b smallest gives 1-gc, else bc-1, and so on round the circle.
-    int base = (in_r & (2 * bmin - 1)) | (in_g & (3 - 2 * bmin)) | (in_b & (5 - 2 * rmin));
-    int sign = (in_r & (1 - 2 * bmin)) | (in_g & (2 * bmin - 1)) | (in_b & (2 * rmin - 1));
-    base &= gray - 1;
-    float x = (float)(sign * (hi - mid)) / (float)(hi - lo + gray);
-    hue[i] = (float)base + x;
-    sat[i] = (float)(hi - lo) / (float)(hi + (hi == 0));
-    top[i] = (uint8_t)hi;
-  }
-  for (int i = 0; i < n; i++) {
-    float h = (float)((double)hue[i] / 6.0 + (hue[i] < 0.0f ? 1.0 : 0.0));
-    turned[i] = (int32_t)((double)h * 255.0);
-  }
-  for (int i = 0; i < n; i++) {
-    int h = (turned[i] + shift) & 255;
-    int s = (int)((double)sat[i] * 255.0);
-    int k = 6 * h / 255;                          // 0..6
-    float f = (float)(6 * h - 255 * k) / 255.0f;  // the place within the sixth
-    float fs = (float)s / 255.0f;
-    double odd = (double)(k & 1), v = (double)top[i];
-    double x = odd * (double)(fs * f) + (1.0 - odd) * ((double)fs * (1.0 - (double)f));
-    bottom[i] = (uint8_t)(int)(v * (1.0 - (double)fs) + 0.5);
-    middle[i] = (uint8_t)(int)(v * (1.0 - x) + 0.5);
-    sixth[i] = k == 6 ? 0 : k;
-  }
-  for (int i = 0; i < n; i++) {
-    int k = sixth[i], v = top[i], lo = bottom[i], mid = middle[i];
-    int k0 = -(k == 0), k1 = -(k == 1), k2 = -(k == 2), k3 = -(k == 3), k4 = -(k == 4), k5 = -(k == 5);
-    p->r[i] = (uint8_t)((v & (k0 | k5)) | (mid & (k1 | k4)) | (lo & (k2 | k3)));
-    p->g[i] = (uint8_t)((v & (k1 | k2)) | (mid & (k0 | k3)) | (lo & (k4 | k5)));
-    p->b[i] = (uint8_t)((v & (k3 | k4)) | (mid & (k2 | k5)) | (lo & (k0 | k1)));
-  }
-}
-
-PIX_ANY void hue_any(int isa, uint8_t *rgb, size_t pixels, uint8_t shift) {
-  planes p;
-  for (size_t at = 0; at < pixels; at += BLOCK) {
-    int n = pixels - at < BLOCK ? (int)(pixels - at) : BLOCK;
-    split(isa, rgb + 3 * at, &p, n);
-    hue_block(&p, n, shift);
-    join(&p, rgb + 3 * at, n);
+    lumas(isa, &p, gray, n);
+    blends(isa, gray, p.r, n, factor);
+    blends(isa, gray, p.g, n, factor);
+    blends(isa, gray, p.b, n, factor);
+    join(isa, &p, rgb + 3 * at, n);
   }
 }
 
 // ---- floats
 
-// normalize_any writes (v/255 - mean)/std, rounded after each of the three as torchvision's
-// to_tensor and normalize do.
+// normal is (v/255 - mean)/std, rounded after each of the three as torchvision's to_tensor and
+// normalize do.
+static inline float normal(int v, float mean, float std) { return ((float)v / 255.0f - mean) / std; }
+
+// A division is slow, so with AVX-512 a quotient is the product with the reciprocal, corrected once by
+// the remainder, which a fused multiply-add gives without rounding (Markstein, "Computation of elementary
+// functions on the IBM RISC System/6000 processor", 1990).
+#ifdef __x86_64__
+PIX_TARGET_AVX512 static inline __m512 quotient(__m512 a, __m512 b, __m512 reciprocal) {
+  __m512 q = _mm512_mul_ps(a, reciprocal);
+  return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, b, a), reciprocal, q);
+}
+
+PIX_TARGET_AVX512 static inline __m512 normal16(__m128i v, float mean, float std) {
+  __m512 share = quotient(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(v)), _mm512_set1_ps(255.0f),
+                          _mm512_set1_ps(1.0f / 255.0f));
+  return quotient(_mm512_sub_ps(share, _mm512_set1_ps(mean)), _mm512_set1_ps(std), _mm512_set1_ps(1.0f / std));
+}
+
+// normal16_holds reports whether normal16 gives all bytes what normal does. One correction is not
+// proven to be enough for every divisor, but there are no more than 256 dividends.
+PIX_TARGET_AVX512 static int normal16_holds(float mean, float std) {
+  for (int v = 0; v < 256; v += 16) {
+    float got[16], want[16];
+    _mm512_storeu_ps(got, normal16(_mm_add_epi8(_mm_load_si128((const __m128i *)COUNT), _mm_set1_epi8((char)v)), mean, std));
+    for (int i = 0; i < 16; i++) want[i] = normal(v + i, mean, std);
+    if (memcmp(got, want, sizeof want) != 0) return 0;
+  }
+  return 1;
+}
+
+PIX_TARGET_AVX512 static void normals_avx512(const uint8_t *plane, float *to, int n, float mean, float std) {
+  for (int i = 0; i < n; i += 16)
+    _mm512_mask_storeu_ps(to + i, (__mmask16)lanes(n - i),
+                          normal16(_mm_load_si128((const __m128i *)(plane + i)), mean, std));
+}
+#endif
+
 PIX_ANY void normalize_any(int isa, const uint8_t *pix, size_t pixels, int c, const float *mean, const float *std,
                            float *restrict out) {
   planes p;
+#ifdef __x86_64__
+  int quick = isa == PIX_AVX512 && c == 3;
+  for (int ch = 0; quick && ch < c; ch++) quick = normal16_holds(mean[ch], std[ch]);
+#endif
   for (size_t at = 0; at < pixels; at += BLOCK) {
     int n = pixels - at < BLOCK ? (int)(pixels - at) : BLOCK;
     if (c == 3) split(isa, pix + 3 * at, &p, n);
@@ -258,8 +243,14 @@ PIX_ANY void normalize_any(int isa, const uint8_t *pix, size_t pixels, int c, co
         for (int i = 0; i < n; i++) p.r[i] = pix[(at + i) * c + ch];
         plane = p.r;
       }
-      float *to = out + ch * pixels + at, m = mean[ch], s = std[ch];
-      for (int i = 0; i < n; i++) to[i] = ((float)plane[i] / 255.0f - m) / s;
+      float *to = out + ch * pixels + at;
+#ifdef __x86_64__
+      if (quick) {
+        normals_avx512(plane, to, n, mean[ch], std[ch]);
+        continue;
+      }
+#endif
+      for (int i = 0; i < n; i++) to[i] = normal(plane[i], mean[ch], std[ch]);
     }
   }
 }
@@ -267,7 +258,6 @@ PIX_ANY void normalize_any(int isa, const uint8_t *pix, size_t pixels, int c, co
 PIX_VARIANTS(uint64_t, luma_sum, (int isa, const uint8_t *rgb, size_t pixels), (isa, rgb, pixels))
 PIX_VARIANTS(void, grayscale, (int isa, uint8_t *rgb, size_t pixels), (isa, rgb, pixels))
 PIX_VARIANTS(void, saturation, (int isa, uint8_t *rgb, size_t pixels, float factor), (isa, rgb, pixels, factor))
-PIX_VARIANTS(void, hue, (int isa, uint8_t *rgb, size_t pixels, uint8_t shift), (isa, rgb, pixels, shift))
 PIX_VARIANTS(void, normalize,
              (int isa, const uint8_t *pix, size_t pixels, int c, const float *mean, const float *std, float *out),
              (isa, pix, pixels, c, mean, std, out))
@@ -279,7 +269,6 @@ void pix_grayscale(int isa, uint8_t *rgb, size_t pixels) { PIX_CALL(isa, graysca
 void pix_saturation(int isa, uint8_t *rgb, size_t pixels, float factor) {
   PIX_CALL(isa, saturation, (isa, rgb, pixels, factor));
 }
-void pix_hue(int isa, uint8_t *rgb, size_t pixels, uint8_t shift) { PIX_CALL(isa, hue, (isa, rgb, pixels, shift)); }
 void pix_normalize(int isa, const uint8_t *pix, size_t pixels, int c, const float *mean, const float *std,
                    float *out) {
   PIX_CALL(isa, normalize, (isa, pix, pixels, c, mean, std, out));

@@ -45,6 +45,11 @@ func TestInstructionSetsAgree(t *testing.T) {
 			f    func() *Image
 		}{
 			{fmt.Sprintf("%v of %v to %dx%d", filter, box, ow, oh), func() *Image { return im.CropResize(box, ow, oh, filter) }},
+			{fmt.Sprintf("%v of %v to %dx%d, mirrored", filter, box, ow, oh), func() *Image {
+				out := New(ow, oh, c)
+				out.CropResizeFrom(im, box, filter, true)
+				return out
+			}},
 			{fmt.Sprint("blur ", radius), func() *Image { return edited(im, func(im *Image) { im.GaussianBlur(radius) }) }},
 			{fmt.Sprint("jitter ", jitter), func() *Image { return edited(im, jitter.Apply) }},
 			{"grayscale", func() *Image { return edited(im, (*Image).Grayscale) }},
@@ -70,28 +75,6 @@ func TestInstructionSetsAgree(t *testing.T) {
 					wantEqual(t, got, want)
 				}
 			}
-		}
-	}
-}
-
-// The whole range of colours, 2^24 of them: the vector loops of the hue equal the portable ones. (The
-// vector loops were compared with Pillow 9.4 on the same colours; the golden file holds a sample.)
-func TestHueOfEveryColour(t *testing.T) {
-	best := isa
-	defer func() { isa = best }()
-	got, want := New(256, 256, 3), New(256, 256, 3)
-	for blue := range 256 {
-		for i := range 1 << 16 {
-			copy(want.Pix[3*i:], []uint8{uint8(i), uint8(i >> 8), uint8(blue)})
-		}
-		copy(got.Pix, want.Pix)
-		isa = 0
-		want.AdjustHue(0.1)
-		isa = best
-		got.AdjustHue(0.1)
-		if !slices.Equal(got.Pix, want.Pix) {
-			wantEqual(t, got, want)
-			t.Fatalf("blue %d", blue)
 		}
 	}
 }
@@ -152,6 +135,21 @@ func TestCropResizeIsCropThenResize(t *testing.T) {
 	}
 }
 
+// Mirrored is flipped afterwards, also where no pass goes across, over whatever was there.
+func TestCropResizeFromMirrors(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	im := noise(r, 300, 40, 3, false)
+	eachISA(t, func(t *testing.T) {
+		for range 60 {
+			box := Box{r.IntN(320) - 10, r.IntN(40) - 10, 1 + r.IntN(290), 1 + r.IntN(40)}
+			want := im.CropResize(box, []int{box.Width, 1 + r.IntN(60)}[r.IntN(2)], 1+r.IntN(60), Bicubic)
+			got := noise(r, want.W, want.H, 3, false)
+			got.CropResizeFrom(im, box, Bicubic, true)
+			wantEqual(t, got, edited(want, (*Image).FlipH))
+		}
+	})
+}
+
 func TestCropBeyondTheEdgeIsBlack(t *testing.T) {
 	im := &Image{W: 2, H: 2, C: 1, Pix: []uint8{1, 2, 3, 4}}
 	wantEqual(t, im.Crop(Box{-1, -1, 4, 3}), &Image{W: 4, H: 3, C: 1, Pix: []uint8{0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0}})
@@ -165,6 +163,7 @@ func TestMisusePanics(t *testing.T) {
 		"no width":      func() { New(0, 1, 3) },
 		"no height":     func() { im.Resize(3, 0, Bicubic) },
 		"filter":        func() { im.Resize(3, 3, Filter(9)) },
+		"channels":      func() { New(3, 3, 1).CropResizeFrom(im, Box{0, 0, 4, 4}, Bicubic, false) },
 		"short floats":  func() { im.ToCHW(make([]float32, 47), make([]float32, 3), make([]float32, 3)) },
 		"too few means": func() { im.ToCHW(make([]float32, 48), make([]float32, 1), make([]float32, 3)) },
 	} {

@@ -22,19 +22,21 @@ int pix_best_isa(void);
 enum { PIX_BOX = 0, PIX_BILINEAR = 1, PIX_BICUBIC = 2 };
 size_t pix_resize_scratch(int w, int h, int c, int ow, int oh, int filter);
 void pix_resize(int isa, const uint8_t *src, ptrdiff_t readable, ptrdiff_t stride, int w, int h, int c,
-                uint8_t *dst, int ow, int oh, int filter, void *scratch);
+                uint8_t *dst, int ow, int oh, int filter, int mirrored, void *scratch);
 
 // blur.c
 size_t pix_blur_scratch(int w, int h, int c);
 void pix_blur(int isa, uint8_t *pix, int w, int h, int c, int passes, int radius, uint32_t inner,
               uint32_t outer, void *scratch);
 
+// hue.c
+void pix_hue(int isa, uint8_t *rgb, size_t pixels, uint8_t shift);
+
 // colour.c
 void pix_lookup(int isa, uint8_t *pix, size_t n, const uint8_t table[256]);
 uint64_t pix_luma_sum(int isa, const uint8_t *rgb, size_t pixels);
 void pix_grayscale(int isa, uint8_t *rgb, size_t pixels);
 void pix_saturation(int isa, uint8_t *rgb, size_t pixels, float factor);
-void pix_hue(int isa, uint8_t *rgb, size_t pixels, uint8_t shift);
 void pix_normalize(int isa, const uint8_t *pix, size_t pixels, int c, const float *mean, const float *std,
                    float *out);
 

@@ -6,78 +6,13 @@
 // byte and word dot products of AVX-512 VNNI and AVX2 accept, and add the digits' sums at the end:
 // all arithmetic is modulo 2^32, so the result is the same.
 
-#include "pixel.h"
+#include "weights.h"
 
-#include <math.h>
 #include <string.h>
 
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF  // GCC: off by -std=c17
-#endif
-
-enum { PRECISION = 32 - 8 - 2, HALF = 1 << (PRECISION - 1) };
-
-// ---- weights
-
-// An axis says, for each output place, where its window starts and the weights in it. Windows have
-// the same length for all places, a multiple of 4, filled up with zeros.
-typedef struct {
-  int in, out, taps;
-  int used;         // the longest window without its filling, as a multiple of 4
-  int32_t *start;   // [out]
-  int32_t *count;   // [out]: weights that are not filling
-  int32_t *weight;  // [out][taps]
-  int32_t *digit;   // [out][taps]: see digits_avx2 and digits_avx512
-} axis;
-
-static double reach_of(int filter) { return filter == PIX_BOX ? 0.5 : filter == PIX_BILINEAR ? 1.0 : 2.0; }
-
-static inline double filter_value(int filter, double x) {
-  if (filter == PIX_BOX) return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
-  if (x < 0.0) x = -x;
-  if (filter == PIX_BILINEAR) return x < 1.0 ? 1.0 - x : 0.0;
-  const double a = -0.5;  // Keys' cubic
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-  if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0.0;
-}
-
-static int window_of(int in, int out, int filter) {
-  double scale = (double)in / out;
-  if (scale < 1.0) scale = 1.0;
-  return (int)ceil(reach_of(filter) * scale) * 2 + 1;
-}
-
-static int taps_of(int in, int out, int filter) { return (window_of(in, out, filter) + 3) & ~3; }
-
-// axis_weights is precompute_coeffs and normalize_coeffs_8bpc. work holds taps doubles.
-static void axis_weights(axis *a, int filter, double *work) {
-  double scale = (double)a->in / a->out, filterscale = scale < 1.0 ? 1.0 : scale;
-  double support = reach_of(filter) * filterscale, ss = 1.0 / filterscale;
-  for (int x = 0; x < a->out; x++) {
-    double centre = (x + 0.5) * scale, total = 0.0;
-    int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
-    if (first < 0) first = 0;
-    if (end > a->in) end = a->in;
-    int n = end - first;
-    for (int k = 0; k < n; k++) {
-      work[k] = filter_value(filter, (k + first - centre + 0.5) * ss);
-      total += work[k];
-    }
-    int32_t *w = a->weight + (size_t)x * a->taps;
-    for (int k = 0; k < n; k++) {
-      double v = total != 0.0 ? work[k] / total : work[k];
-      w[k] = (int32_t)((v < 0 ? -0.5 : 0.5) + v * (1 << PRECISION));
-    }
-    for (int k = n; k < a->taps; k++) w[k] = 0;
-    a->start[x] = first;
-    a->count[x] = n;
-    if (n > a->used) a->used = (n + 3) & ~3;
-  }
-}
 
 // ---- plain passes
 
@@ -223,17 +158,20 @@ PIX_TARGET_AVX2 static void down_row_avx2(const axis *a, int y, const uint8_t *s
 // weight = d2·2^16 + d1·2^8 + d0 with signed digits. For each four taps three 32-bit words, one of
 // each digit; vpdpbusd multiplies four bytes with four digits and adds them to a sum.
 
-static void digits_avx512(axis *a) {
+PIX_TARGET_AVX512 static void digits_avx512(axis *a) {
   size_t n = (size_t)a->out * a->taps;
-  for (size_t i = 0; i < n; i += 4) {
-    uint32_t word[3] = {0, 0, 0};
-    for (int k = 0; k < 4; k++) {
-      int32_t w = a->weight[i + k], d0 = (int8_t)w, rest = (w - d0) >> 8, d1 = (int8_t)rest, d2 = (rest - d1) >> 8;
-      word[0] |= (uint32_t)(uint8_t)d0 << 8 * k;
-      word[1] |= (uint32_t)(uint8_t)d1 << 8 * k;
-      word[2] |= (uint32_t)(uint8_t)d2 << 8 * k;
-    }
-    memcpy(a->digit + i, word, sizeof word);
+  for (size_t i = 0; i < n; i += 16) {
+    __mmask16 m = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1);
+    __m512i w = _mm512_maskz_loadu_epi32(m, a->weight + i);
+    __m512i d0 = _mm512_srai_epi32(_mm512_slli_epi32(w, 24), 24);
+    w = _mm512_srai_epi32(_mm512_sub_epi32(w, d0), 8);
+    __m512i d1 = _mm512_srai_epi32(_mm512_slli_epi32(w, 24), 24);
+    __m512i d2 = _mm512_srai_epi32(_mm512_sub_epi32(w, d1), 8);
+    __m128i p = _mm512_cvtepi32_epi8(d0), q = _mm512_cvtepi32_epi8(d1), r = _mm512_cvtepi32_epi8(d2);
+    __m128i lo = _mm_unpacklo_epi32(p, q), hi = _mm_unpackhi_epi32(p, q);
+    __m128i fours[4] = {_mm_unpacklo_epi64(lo, _mm_unpacklo_epi32(r, r)), _mm_unpackhi_epi64(lo, _mm_unpacklo_epi32(r, r)),
+                        _mm_unpacklo_epi64(hi, _mm_unpackhi_epi32(r, r)), _mm_unpackhi_epi64(hi, _mm_unpackhi_epi32(r, r))};
+    for (size_t j = 0; j < 4 && i + 4 * j < n; j++) _mm_storeu_si128((__m128i *)(a->digit + i + 4 * j), fours[j]);
   }
 }
 
@@ -273,6 +211,67 @@ PIX_TARGET_AVX512 static void across4_avx512(const axis *a, const uint8_t *const
   }
 }
 
+// Where the windows of five neighbouring output places lie close together, one permutation of 64
+// source bytes gives four taps of all five places and three channels: 15 of 16 words. A group holds that
+// permutation and the digits in the order of the words, three registers for each four taps.
+enum { GROUP = 5, NEAR = 17 };  // 3 channels · (NEAR + 4 taps) are 63 bytes
+
+static int groups_of(int out) { return (out + GROUP - 1) / GROUP; }
+static size_t group_size(int taps) { return 64 * (1 + 3 * (size_t)taps / 4); }
+
+static int group_start(const axis *a, int x) {  // starts rise, or fall in a mirrored axis
+  int last = x + GROUP - 1 < a->out ? x + GROUP - 1 : a->out - 1;
+  return a->start[x] < a->start[last] ? a->start[x] : a->start[last];
+}
+
+static int windows_are_near(const axis *a) {
+  for (int x = 0; x < a->out; x += GROUP) {
+    int last = x + GROUP - 1 < a->out ? x + GROUP - 1 : a->out - 1;
+    if (a->start[x] + a->start[last] - 2 * group_start(a, x) > NEAR) return 0;
+  }
+  return 1;
+}
+
+PIX_TARGET_AVX512 static void fill_groups(const axis *a, uint8_t *groups) {
+  const __m512i place = _mm512_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4);
+  const __m512i channel = _mm512_setr_epi32(0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 2);
+  const __m512i four = _mm512_set1_epi32(0x09060300);  // pixels are three bytes apart
+  for (int x = 0; x < a->out; x += GROUP, groups += group_size(a->taps)) {
+    __m512i p = _mm512_min_epi32(place, _mm512_set1_epi32(a->out - 1 - x));
+    __m512i at = _mm512_sub_epi32(_mm512_i32gather_epi32(p, a->start + x, 4), _mm512_set1_epi32(group_start(a, x)));
+    at = _mm512_add_epi32(_mm512_mullo_epi32(at, _mm512_set1_epi32(3)), channel);
+    _mm512_store_si512(groups, _mm512_add_epi8(_mm512_mullo_epi32(at, _mm512_set1_epi32(0x01010101)), four));
+    __m512i row = _mm512_mullo_epi32(p, _mm512_set1_epi32(a->taps));
+    const int32_t *d = a->digit + (size_t)x * a->taps;
+    for (int k = 0; k < a->used; k += 4)
+      for (int t = 0; t < 3; t++)
+        _mm512_store_si512(groups + 64 * (1 + 3 * k / 4 + t), _mm512_i32gather_epi32(row, d + k + t, 4));
+  }
+}
+
+// across_near makes n output rows, group by group.
+PIX_TARGET_AVX512 static void across_near(const axis *a, const uint8_t *groups, const uint8_t *const *row, int n,
+                                          uint8_t *dst, ptrdiff_t dst_stride) {
+  const __m512i half = _mm512_set1_epi32(HALF), zero = _mm512_setzero_si512();
+  for (int x = 0; x < a->out; x += GROUP, groups += group_size(a->taps)) {
+    const __m512i from = _mm512_load_si512(groups);
+    ptrdiff_t at = 3 * (ptrdiff_t)group_start(a, x);
+    for (int y = 0; y < n; y++) {
+      __m512i s0 = half, s1 = zero, s2 = zero;
+      for (int k = 0; k < a->used; k += 4) {
+        const uint8_t *d = groups + 64 * (1 + 3 * k / 4);
+        __m512i v = _mm512_permutexvar_epi8(from, _mm512_loadu_si512(row[y] + at + 3 * k));
+        s0 = _mm512_dpbusd_epi32(s0, v, _mm512_load_si512(d));
+        s1 = _mm512_dpbusd_epi32(s1, v, _mm512_load_si512(d + 64));
+        s2 = _mm512_dpbusd_epi32(s2, v, _mm512_load_si512(d + 128));
+      }
+      __m512i v = _mm512_max_epi32(digits_to_values(s0, s1, s2), zero);
+      // The sixteenth byte is overwritten by the next group.
+      _mm_storeu_si128((__m128i *)(dst + y * dst_stride + 3 * x), _mm512_cvtusepi32_epi8(v));
+    }
+  }
+}
+
 PIX_TARGET_AVX512 static void down_row_avx512(const axis *a, int y, const uint8_t *src, ptrdiff_t stride,
                                               size_t row, uint8_t *dst) {
   const __m512i half = _mm512_set1_epi32(HALF), zero = _mm512_setzero_si512();
@@ -307,38 +306,40 @@ PIX_TARGET_AVX512 static void down_row_avx512(const axis *a, int y, const uint8_
 // ---- the two passes
 
 // slack_of is what the vector loops may read beyond the last window of a row: its filling and
-// the rest of a 16-byte load.
-static size_t slack_of(int taps) { return 3 * (size_t)taps + 16; }
+// the rest of a 64-byte load.
+static size_t slack_of(int taps) { return 3 * (size_t)taps + 64; }
 
-// across_vector runs the loops above over groups of rows. A group whose reads would leave the
-// buffer works on copies of its rows, in edge.
+// aligned is the next address that begins a line of the cache.
+static inline uint8_t *aligned(uint8_t *p) { return (uint8_t *)(((uintptr_t)p + 63) & ~(uintptr_t)63); }
+
+enum { ROWS = 8 };  // their bytes stay in the first-level cache, while the groups pass by
+
+// across_vector runs the loops above over a few rows at a time. Rows whose reads would leave the buffer
+// are copied to edge.
 #ifdef __x86_64__
 static void across_vector(int isa, const axis *a, const uint8_t *src, ptrdiff_t readable, ptrdiff_t stride,
                           int rows, uint8_t *dst, ptrdiff_t dst_stride, uint8_t *edge) {
-  int group = isa == PIX_AVX512 ? 4 : 2;
   size_t row = 3 * (size_t)a->in, copy = row + slack_of(a->taps);
-  for (int y = 0; y < rows; y += group) {
-    const uint8_t *line[4];
-    for (int i = 0; i < group; i++) {
+  uint8_t *groups = aligned(edge + ROWS * copy);
+  int near = isa == PIX_AVX512 && windows_are_near(a);
+  if (near) fill_groups(a, groups);
+  for (int y = 0; y < rows; y += ROWS, dst += ROWS * dst_stride) {
+    const uint8_t *line[ROWS];
+    for (int i = 0; i < ROWS; i++) {
       ptrdiff_t offset = (y + i < rows ? y + i : rows - 1) * stride;
       line[i] = src + offset;
       if (offset + (ptrdiff_t)copy > readable) line[i] = memcpy(edge + i * copy, line[i], row);
     }
-    if (isa == PIX_AVX512)
-      across4_avx512(a, line, dst + y * dst_stride, dst_stride);
-    else
-      across2_avx2(a, line, dst + y * dst_stride, dst_stride);
+    if (near) {
+      across_near(a, groups, line, rows - y < ROWS ? rows - y : ROWS, dst, dst_stride);
+    } else if (isa == PIX_AVX512) {
+      for (int i = 0; i < ROWS; i += 4) across4_avx512(a, line + i, dst + i * dst_stride, dst_stride);
+    } else {
+      for (int i = 0; i < ROWS; i += 2) across2_avx2(a, line + i, dst + i * dst_stride, dst_stride);
+    }
   }
 }
 #endif
-
-static void digits(int isa, axis *a) {
-#ifdef __x86_64__
-  if (isa == PIX_AVX512) digits_avx512(a);
-  if (isa == PIX_AVX2) digits_avx2(a);
-#endif
-  (void)isa, (void)a;
-}
 
 static void down(int isa, const axis *a, const uint8_t *src, ptrdiff_t stride, size_t row, uint8_t *dst) {
 #ifdef __x86_64__
@@ -356,15 +357,15 @@ static void down(int isa, const axis *a, const uint8_t *src, ptrdiff_t stride, s
   down_plain(a, src, stride, row, dst);
 }
 
-// Scratch, in this order: two axes, the doubles, the rows between the passes, the edge copies.
-// Rows between the passes have 64 bytes to spare and come in fours.
+// Scratch, in this order: two axes, the doubles, the rows between the passes, the edge copies, the groups. Rows
+// between the passes have 64 bytes to spare and come in eights.
 static size_t axis_size(int out, int taps) { return 4 * ((size_t)out * 2 + 2 * (size_t)out * taps); }
 static size_t middle_stride(int ow, int c) { return ((size_t)ow * c + 64 + 63) & ~(size_t)63; }
 
 size_t pix_resize_scratch(int w, int h, int c, int ow, int oh, int filter) {
   int tx = taps_of(w, ow, filter), ty = taps_of(h, oh, filter);
   return axis_size(ow, tx) + axis_size(oh, ty) + 8 * ((size_t)(tx > ty ? tx : ty) + 1) +
-         middle_stride(ow, c) * ((size_t)h + 4) + 4 * (3 * (size_t)w + slack_of(tx));
+         middle_stride(ow, c) * ((size_t)h + ROWS) +         ROWS * (3 * (size_t)w + slack_of(tx)) + 2 * 64 + groups_of(ow) * group_size(tx);
 }
 
 static uint8_t *axis_place(axis *a, int in, int out, int filter, uint8_t *at) {
@@ -376,20 +377,34 @@ static uint8_t *axis_place(axis *a, int in, int out, int filter, uint8_t *at) {
   return at + axis_size(out, a->taps);
 }
 
+static void axis_fill(int isa, axis *a, int filter, int mirrored, double *work) {
+#ifdef __x86_64__
+  if (isa == PIX_AVX512) {
+    axis_weights_avx512(a, filter, mirrored);
+    digits_avx512(a);
+    return;
+  }
+  axis_weights(a, filter, mirrored, work);
+  if (isa == PIX_AVX2) digits_avx2(a);
+#else
+  (void)isa;
+  axis_weights(a, filter, mirrored, work);
+#endif
+}
+
 // pix_resize: scratch must be aligned to 8 bytes. readable is how many bytes from src on may be
-// read.
+// read. Where mirrored is not 0 the result is flipped left to right, which wants w != ow.
 void pix_resize(int isa, const uint8_t *src, ptrdiff_t readable, ptrdiff_t stride, int w, int h, int c,
-                uint8_t *dst, int ow, int oh, int filter, void *scratch) {
+                uint8_t *dst, int ow, int oh, int filter, int mirrored, void *scratch) {
   axis x, y;
   uint8_t *at = axis_place(&x, w, ow, filter, scratch);
   at = axis_place(&y, h, oh, filter, at);
   double *work = (double *)at;
-  uint8_t *middle = at + 8 * ((size_t)(x.taps > y.taps ? x.taps : y.taps) + 1);
+  uint8_t *middle = aligned(at + 8 * ((size_t)(x.taps > y.taps ? x.taps : y.taps) + 1));
   ptrdiff_t middle_row = (ptrdiff_t)middle_stride(ow, c);
   size_t row = (size_t)ow * c;
 
-  axis_weights(&y, filter, work);
-  digits(isa, &y);
+  axis_fill(isa, &y, filter, 0, work);
   int first = 0, rows = h;
   if (h != oh) {  // only the rows that the second pass looks at
     first = y.start[0];
@@ -402,12 +417,11 @@ void pix_resize(int isa, const uint8_t *src, ptrdiff_t readable, ptrdiff_t strid
   const uint8_t *between = src;
   ptrdiff_t between_stride = stride;
   if (w != ow) {
-    axis_weights(&x, filter, work);
-    digits(isa, &x);
+    axis_fill(isa, &x, filter, mirrored, work);
 #ifdef __x86_64__
     if (isa != PIX_PORTABLE && c == 3)
       across_vector(isa, &x, src, readable, stride, rows, middle, middle_row,
-                    middle + middle_row * (rows + 4));
+                    middle + middle_row * (rows + ROWS));
     else
 #endif
       across_plain(&x, src, stride, rows, c, middle, middle_row);

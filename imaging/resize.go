@@ -44,21 +44,38 @@ func (im *Image) Resize(w, h int, f Filter) *Image {
 // CropResize returns im.Crop(b).Resize(w, h, f) without making the crop: the pixels around b have
 // no influence.
 func (im *Image) CropResize(b Box, w, h int, f Filter) *Image {
-	if !b.inside(im) {
-		im = im.Crop(b)
-		b.Left, b.Top = 0, 0
+	out := New(w, h, im.C)
+	out.CropResizeFrom(im, b, f, false)
+	return out
+}
+
+// CropResizeFrom replaces every pixel of im by src.CropResize(b, im.W, im.H, f), where mirrored flipped
+// left to right, which is free here. It panics where src has other channels than im.
+func (im *Image) CropResizeFrom(src *Image, b Box, f Filter, mirrored bool) {
+	if src.C != im.C {
+		panic(fmt.Sprintf("imaging: an image of %d channels cannot be resized into one of %d", src.C, im.C))
 	}
 	if f < BoxFilter || f > Bicubic {
 		panic(fmt.Sprintf("imaging: there is no resizing with the filter %v", f))
 	}
-	out := New(w, h, im.C)
-	src := im.Pix[(b.Top*im.W+b.Left)*im.C:]
-	size := C.pix_resize_scratch(C.int(b.Width), C.int(b.Height), C.int(im.C), C.int(w), C.int(h), C.int(f))
+	if !b.inside(src) {
+		src = src.Crop(b)
+		b.Left, b.Top = 0, 0
+	}
+	reversed := C.int(0)
+	if mirrored && b.Width != im.W {
+		reversed = 1
+	}
+	pix := src.Pix[(b.Top*src.W+b.Left)*src.C:]
+	w, h := C.int(im.W), C.int(im.H)
+	size := C.pix_resize_scratch(C.int(b.Width), C.int(b.Height), C.int(im.C), w, h, C.int(f))
 	withScratch(size, func(p unsafe.Pointer) {
-		C.pix_resize(isa, first(src), C.ptrdiff_t(len(src)), C.ptrdiff_t(im.W*im.C),
-			C.int(b.Width), C.int(b.Height), C.int(im.C), first(out.Pix), C.int(w), C.int(h), C.int(f), p)
+		C.pix_resize(isa, first(pix), C.ptrdiff_t(len(pix)), C.ptrdiff_t(src.W*src.C), C.int(b.Width), C.int(b.Height),
+			C.int(im.C), first(im.Pix), w, h, C.int(f), reversed, p)
 	})
-	return out
+	if mirrored && b.Width == im.W {
+		im.FlipH() // there is no pass across that could do it
+	}
 }
 
 // ResizeShorter makes the shorter side size pixels long and keeps the proportions, the longer side

@@ -2,6 +2,8 @@ package method
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 
 	"ibot/imaging"
 	"ibot/rng"
@@ -139,10 +141,14 @@ func (v Views) draw(r *rng.Stream, w, h, size int, scale [2]float64, blur, solar
 // Render returns the view of src, Size x Size pixels with src's channels. Of an image with other
 // than three channels colours are left as they are: neither jittered, nor made gray, nor solarized.
 func (v View) Render(src *imaging.Image) *imaging.Image {
-	im := src.CropResize(v.Box, v.Size, v.Size, imaging.Bicubic)
-	if v.Flip {
-		im.FlipH()
-	}
+	im := imaging.New(v.Size, v.Size, src.C)
+	v.renderInto(im, src)
+	return im
+}
+
+// renderInto renders over the pixels of im.
+func (v View) renderInto(im, src *imaging.Image) {
+	im.CropResizeFrom(src, v.Box, imaging.Bicubic, v.Flip)
 	colour := im.C == 3
 	if colour && v.Jitter != nil {
 		v.Jitter.Apply(im)
@@ -156,11 +162,20 @@ func (v View) Render(src *imaging.Image) *imaging.Image {
 	if colour && v.Solarize {
 		im.Solarize(solarizeThreshold)
 	}
-	return im
 }
+
+// rendered keeps the bytes of views between the calls of RenderCHW.
+var rendered = sync.Pool{New: func() any { return new(imaging.Image) }}
 
 // RenderCHW renders the view of src and writes it to dst as normalised floats (C, Size, Size). It
 // panics where dst, mean and std do not fit src's channels.
 func (v View) RenderCHW(dst []float32, src *imaging.Image, mean, std []float32) {
-	v.Render(src).ToCHW(dst, mean, std)
+	im := rendered.Get().(*imaging.Image)
+	defer rendered.Put(im)
+	if im.W != v.Size || im.H != v.Size || im.C != src.C {
+		n := v.Size * v.Size * src.C
+		*im = imaging.Image{W: v.Size, H: v.Size, C: src.C, Pix: slices.Grow(im.Pix[:0], n)[:n]}
+	}
+	v.renderInto(im, src)
+	im.ToCHW(dst, mean, std)
 }
