@@ -20,6 +20,8 @@ int pix_best_isa(void);
 
 // resample.c
 enum { PIX_BOX = 0, PIX_BILINEAR = 1, PIX_BICUBIC = 2 };
+int pix_taps(int in, int out, int filter);
+void pix_weights(int in, int out, int filter, int mirrored, int32_t *start, int32_t *count, int32_t *weight, double *work);
 size_t pix_resize_scratch(int w, int h, int c, int ow, int oh, int filter);
 void pix_resize(int isa, const uint8_t *src, ptrdiff_t readable, ptrdiff_t stride, int w, int h, int c,
                 uint8_t *dst, int ow, int oh, int filter, int mirrored, void *scratch);

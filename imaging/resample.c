@@ -392,6 +392,15 @@ static void axis_fill(int isa, axis *a, int filter, int mirrored, double *work) 
 #endif
 }
 
+// pix_taps is the number of weights of an output place, filling included, and of the doubles that pix_weights works with.
+int pix_taps(int in, int out, int filter) { return taps_of(in, out, filter); }
+
+// pix_weights tells the weights of a pass: start and count of each of the out windows, and pix_taps weights of each.
+void pix_weights(int in, int out, int filter, int mirrored, int32_t *start, int32_t *count, int32_t *weight, double *work) {
+  axis a = {.in = in, .out = out, .taps = taps_of(in, out, filter), .start = start, .count = count, .weight = weight};
+  axis_weights(&a, filter, mirrored, work);
+}
+
 // pix_resize: scratch must be aligned to 8 bytes. readable is how many bytes from src on may be
 // read. Where mirrored is not 0 the result is flipped left to right, which wants w != ow.
 void pix_resize(int isa, const uint8_t *src, ptrdiff_t readable, ptrdiff_t stride, int w, int h, int c,

@@ -89,3 +89,28 @@ func (im *Image) ResizeShorter(size int, f Filter) *Image {
 	}
 	return im.Resize(longer(im.H, im.W), size, f)
 }
+
+// Windows are the weights of one pass of a resize, as Pillow's Resample.c has them: place o of the result is
+// the sum of Weight[o*Taps+k] times pixel Start[o]+k, over k below Count[o], in units of 2^-22.
+type Windows struct {
+	Taps         int
+	Start, Count []int32 // [out]
+	Weight       []int32 // [out*Taps]
+}
+
+// ResizeWindows returns the weights that a line of in pixels is resized to out with; mirrored begins with the last place.
+func ResizeWindows(in, out int, f Filter, mirrored bool) Windows {
+	if in < 1 || out < 1 || f < BoxFilter || f > Bicubic {
+		panic(fmt.Sprintf("imaging: there are no weights from %d pixels to %d with the filter %v", in, out, f))
+	}
+	taps := int(C.pix_taps(C.int(in), C.int(out), C.int(f)))
+	w := Windows{taps, make([]int32, out), make([]int32, out), make([]int32, out*taps)}
+	work := make([]float64, taps)
+	last := C.int(0)
+	if mirrored {
+		last = 1
+	}
+	C.pix_weights(C.int(in), C.int(out), C.int(f), last, (*C.int32_t)(&w.Start[0]), (*C.int32_t)(&w.Count[0]),
+		(*C.int32_t)(&w.Weight[0]), (*C.double)(&work[0]))
+	return w
+}

@@ -40,10 +40,7 @@ func NewDraft(src *imaging.Image, views []View) Draft {
 			d.pictures = append(d.pictures, src.CropResize(v.Box, v.Size, v.Size, imaging.Bicubic))
 			v.Box = imaging.Box{Width: v.Size, Height: v.Size} // which bicubicTaps leaves as it is
 		}
-		w := draftView{View: v, across: bicubicTaps(v.Box.Width, v.Size), down: bicubicTaps(v.Box.Height, v.Size)}
-		if v.Flip {
-			w.across.reverse()
-		}
+		w := draftView{View: v, across: bicubicTaps(v.Box.Width, v.Size, v.Flip), down: bicubicTaps(v.Box.Height, v.Size, false)}
 		if v.BlurRadius > 0 {
 			w.blur = blurTaps(v.BlurRadius, v.Size)
 		}

@@ -1,7 +1,7 @@
 package method
 
 import (
-	"math"
+	"slices"
 
 	"ibot/imaging"
 )
@@ -23,46 +23,16 @@ const (
 	blurBits    = 24
 )
 
-// bicubicTaps resamples in pixels to out as Pillow does (precompute_coeffs and normalize_coeffs_8bpc of
-// Resample.c): Keys' cubic, whose support grows with the scale where the line becomes shorter.
-// Conversions to float64 keep products from being fused with sums, which would round once too little.
-func bicubicTaps(in, out int) taps {
-	scale := float64(in) / float64(out)
-	filterScale := max(scale, 1)
-	support := 2 * filterScale
-	t := newTaps(out, min(2*int(math.Ceil(support))+1, in))
-	raw := make([]float64, t.n)
-	for o := range out {
-		centre := (float64(o) + 0.5) * scale
-		first := max(int(centre-support+0.5), 0)
-		end := min(int(centre+support+0.5), in)
-		total := 0.0
-		for k := range end - first {
-			raw[k] = bicubic((float64(k+first) - centre + 0.5) * (1 / filterScale))
-			total += raw[k]
-		}
-		start := min(first, in-t.n)
+// bicubicTaps resamples in pixels to out, mirrored from right to left, with the weights of [imaging.Image.Resize].
+func bicubicTaps(in, out int, mirrored bool) taps {
+	w := imaging.ResizeWindows(in, out, imaging.Bicubic, mirrored)
+	t := newTaps(out, min(int(slices.Max(w.Count)), in))
+	for o, first := range w.Start {
+		start := min(int(first), in-t.n)
 		t.start[o] = int64(start)
-		for k, w := range raw[:end-first] {
-			if total != 0 {
-				w /= total
-			}
-			t.weight[o*t.n+first-start+k] = int32(float64(w*(1<<bicubicBits)) + math.Copysign(0.5, w))
-		}
+		copy(t.weight[o*t.n+int(first)-start:(o+1)*t.n], w.Weight[o*w.Taps:][:w.Count[o]])
 	}
 	return t
-}
-
-// bicubic is Keys' cubic convolution kernel with a = -1/2.
-func bicubic(x float64) float64 {
-	const a = -0.5
-	switch x = math.Abs(x); {
-	case x < 1:
-		return float64(float64((float64((a+2)*x)-(a+3))*x)*x) + 1
-	case x < 2:
-		return (float64((float64((x-5)*x)+8)*x) - 4) * a
-	}
-	return 0
 }
 
 // blurTaps is one of the three passes of Pillow's Gaussian blur, with a standard deviation of radius
@@ -89,15 +59,4 @@ func blurTaps(radius float64, length int) taps {
 
 func newTaps(out, n int) taps {
 	return taps{n: n, start: make([]int64, out), weight: make([]int32, out*n)}
-}
-
-// reverse turns the result of the map left to right.
-func (t taps) reverse() {
-	for a, b := 0, len(t.start)-1; a < b; a, b = a+1, b-1 {
-		t.start[a], t.start[b] = t.start[b], t.start[a]
-		for k := range t.n {
-			i, j := a*t.n+k, b*t.n+k
-			t.weight[i], t.weight[j] = t.weight[j], t.weight[i]
-		}
-	}
 }
