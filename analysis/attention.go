@@ -19,7 +19,7 @@ import (
 type AttentionMap struct {
 	Rows, Cols    int         // the grid of patches
 	Width, Height int         // the pixels that the grid covers, from the image's upper left corner on
-	Heads         [][]float64 // (heads, Rows*Cols), row by row; a head's weights and that of [CLS] itself sum to 1
+	Heads         [][]float64 // (heads, Rows*Cols), row by row; a head's weights and that of [CLS] itself, or of padding, sum to 1
 }
 
 // Mean returns the mean over the heads, Rows*Cols weights.
@@ -38,9 +38,11 @@ func (m AttentionMap) Mean() []float64 {
 // by mean and std. Images may differ in size. As in the reference, pixels on the right and below
 // that do not fill a patch are left out.
 //
+// A Swin has no [CLS] in its blocks, but its result for [CLS] is the mean of its tokens: its maps are
+// the mean attention of all of them, on the grid of the last stage.
+//
 // It errs where an image is smaller than a patch or has other channels than mean, std and b; where
-// b has no attention between [CLS] and all patches (as Swin has not); and on what the engine
-// reports.
+// b has no attention between [CLS] and all patches; and on what the engine reports.
 func Attention(b backbone.Backbone, images []*imaging.Image, mean, std []float32, d torch.Device) ([]AttentionMap, error) {
 	maps := make([]AttentionMap, len(images))
 	for i, im := range images {
@@ -48,7 +50,7 @@ func Attention(b backbone.Backbone, images []*imaging.Image, mean, std []float32
 			return nil, fmt.Errorf("analysis: image %d has %d channels; want one for each of %d means and %d standard deviations",
 				i, im.C, len(mean), len(std))
 		}
-		width, height := covered(b, im.W, im.H)
+		width, height := im.W/b.Cell()*b.Cell(), im.H/b.Cell()*b.Cell()
 		if width == 0 || height == 0 {
 			return nil, fmt.Errorf("analysis: image %d has %d x %d pixels, less than a patch; use larger images", i, im.W, im.H)
 		}
@@ -67,27 +69,6 @@ func Attention(b backbone.Backbone, images []*imaging.Image, mean, std []float32
 	return maps, nil
 }
 
-// covered is the smallest size with as many patches as one of w by h pixels has; 0 without any.
-func covered(b backbone.Backbone, w, h int) (width, height int) {
-	rows, cols := b.Grid(h, w)
-	if rows < 1 || cols < 1 {
-		return 0, 0
-	}
-	for w > 1 {
-		if _, c := b.Grid(h, w-1); c < cols {
-			break
-		}
-		w--
-	}
-	for h > 1 {
-		if r, _ := b.Grid(h-1, w); r < rows {
-			break
-		}
-		h--
-	}
-	return w, h
-}
-
 // clsAttention is the attention map of one image, x (1, C, H, W). One at a time, because the
 // weights between all tokens take room: 311 MB for an image of 480 pixels with patches of 8 and six
 // heads.
@@ -95,6 +76,11 @@ func clsAttention(b backbone.Backbone, x *torch.Tensor) (AttentionMap, error) {
 	m := AttentionMap{Width: x.Size(3), Height: x.Size(2)}
 	m.Rows, m.Cols = b.Grid(m.Height, m.Width)
 	N := m.Rows * m.Cols
+	if swin, ok := b.(*backbone.Swin); ok {
+		mean := torch.Read[float64](swin.MeanAttention(nn.Eval, x)) // (1, heads, N)
+		m.Heads = slices.Collect(slices.Chunk(mean, N))
+		return m, nil
+	}
 	weights := b.LastSelfAttention(nn.Eval, x)
 	if s := weights.Shape(); len(s) != 4 || s[0] != 1 || s[2] != 1+N || s[3] != 1+N {
 		return m, fmt.Errorf("want weights between [CLS] and %d patches, (1, heads, %d, %d), found %v; the architecture has no such map, use a ViT",

@@ -182,6 +182,39 @@ func (windowed) LastSelfAttention(_ nn.Mode, x *torch.Tensor) *torch.Tensor {
 	return torch.Ones(torch.Float32, torch.CPU, 1, 4, 16, 16)
 }
 
+// A Swin has no [CLS] in its blocks: its maps are means over the tokens, on the grid of the last stage.
+func TestAttentionOfASwin(t *testing.T) {
+	p := nn.NewPath(1, torch.CPU)
+	t.Cleanup(p.Free)
+	b, err := backbone.New(backbone.Config{
+		Arch: "swin_tiny", ImgSize: 32, PatchSize: 4, InChans: 3, EmbedDim: 8, Depths: []int{1, 2}, NumHeads: 2, WindowSize: 3,
+	}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := drawing(t, 2, 48).Crop(imaging.Box{Width: 45, Height: 31})
+	maps, err := Attention(b, []*imaging.Image{im}, mean, std, torch.CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := maps[0]
+	if m.Width != 40 || m.Height != 24 || m.Cols != 5 || m.Rows != 3 || len(m.Heads) != 4 {
+		t.Fatalf("%d heads of %d x %d over %d x %d pixels", len(m.Heads), m.Rows, m.Cols, m.Width, m.Height)
+	}
+	for h, head := range m.Heads {
+		sum := 0.0
+		for _, w := range head {
+			sum += w
+		}
+		if len(head) != 15 || !(sum > .3 && sum < 1) { // windows of 3 pad the map to 6 x 3
+			t.Errorf("head %d: %d weights of %v in all", h, len(head), sum)
+		}
+	}
+	if err := AttentionSheet(filepath.Join(t.TempDir(), "attention.png"), []*imaging.Image{im}, maps, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAttentionErrors(t *testing.T) {
 	b, _ := newTiny(t)
 	square := uniform(32, 32, color.NRGBA{1, 2, 3, 255})

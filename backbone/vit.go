@@ -29,7 +29,7 @@ type ViT struct {
 	ClsToken    *torch.Tensor // (1, 1, D)
 	PosEmbed    *torch.Tensor // (1, 1+N, D)
 	MaskedEmbed *torch.Tensor // (1, D); nil without
-	PatchEmbed  *nn.Conv2d
+	PatchEmbed  *nn.PatchEmbed
 	Blocks      []*Block
 	Norm        *nn.LayerNorm // nil with mean pooling
 	FCNorm      *nn.LayerNorm // nil without mean pooling
@@ -49,7 +49,7 @@ func newViT(c Config, p *nn.Path) (*ViT, error) {
 	if c.Masked {
 		v.MaskedEmbed = p.Param("masked_embed", nn.Zeros, 1, c.EmbedDim)
 	}
-	v.PatchEmbed = nn.NewConv2d(p.Sub("patch_embed").Sub("proj"), c.InChans, c.EmbedDim, c.PatchSize, c.PatchSize)
+	v.PatchEmbed = nn.NewPatchEmbed(p.Sub("patch_embed").Sub("proj"), c.InChans, c.EmbedDim, c.PatchSize)
 	blocks := p.Sub("blocks")
 	for i := range c.Depth {
 		drop := c.DropPath * float64(i) / math.Max(1, float64(c.Depth-1))
@@ -78,6 +78,9 @@ func (v *ViT) Operations(H, W int) float64 {
 	return patches + float64(v.Config.Depth)*N*(24*D*D+4*N*D)
 }
 
+// Cell is the side of a patch in pixels.
+func (v *ViT) Cell() int { return v.PatchSize }
+
 // Forward maps images (B, C, H, W) to normed tokens (B, 1+N, D); see [Backbone].
 func (v *ViT) Forward(m nn.Mode, x, mask *torch.Tensor) *torch.Tensor {
 	x = v.Prepare(x, mask)
@@ -102,7 +105,7 @@ func (v *ViT) norm(x *torch.Tensor) *torch.Tensor {
 func (v *ViT) Prepare(x, mask *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
 		B, H, W := x.Size(0), x.Size(2), x.Size(3)
-		tokens := v.PatchEmbed.Patches(x) // (B, N, D)
+		tokens := v.PatchEmbed.Forward(x).Flatten(1, 2) // (B, N, D)
 		if mask != nil {
 			if v.MaskedEmbed == nil {
 				panic(&torch.Error{Op: "masked_embed", Msg: "this backbone was built without a mask embedding"})

@@ -25,11 +25,18 @@ type Linear struct {
 // NewLinear declares a linear layer with weights from N(0, std^2), where std is the path's LinearStd,
 // and biases of 0, as every linear layer of the vision transformer and of the head begins.
 func NewLinear(p *Path, in, out int) *Linear {
+	l := NewLinearNoBias(p, in, out)
+	l.Bias = p.Param("bias", Zeros, out)
+	return l
+}
+
+// NewLinearNoBias is [NewLinear] without biases.
+func NewLinearNoBias(p *Path, in, out int) *Linear {
 	std := p.LinearStd
 	if std == 0 {
 		std = 1 / math.Sqrt(float64(in))
 	}
-	return &Linear{Weight: p.Param("weight", TruncNormal(std), out, in), Bias: p.Param("bias", Zeros, out)}
+	return &Linear{Weight: p.Param("weight", TruncNormal(std), out, in)}
 }
 
 // Forward maps (..., in) to (..., out).
@@ -46,9 +53,9 @@ func NewLayerNorm(p *Path, D int, eps float64) *LayerNorm {
 	return &LayerNorm{Weight: p.Param("weight", Ones, D), Bias: p.Param("bias", Zeros, D), Eps: eps}
 }
 
-// Forward keeps the shape (..., D).
+// Forward keeps the shape (..., D). It gives numbers of the weights' type, for older engines take no other.
 func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
-	return x.LayerNorm(l.Weight, l.Bias, l.Eps)
+	return x.To(l.Weight.DType()).LayerNorm(l.Weight, l.Bias, l.Eps)
 }
 
 // ForLinear is Forward for a linear layer that follows: the result has the type of its products.
@@ -56,36 +63,29 @@ func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor {
 	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps)
 }
 
-// Conv2d is a convolution with equal kernel size and stride in both directions, without padding.
-type Conv2d struct {
-	Weight *torch.Tensor // (out, in, kernel, kernel)
+// PatchEmbed maps each patch of an image to a token: a convolution whose kernel is as large as its stride, as one
+// matrix product, whose gradient is many times as fast.
+type PatchEmbed struct {
+	Weight *torch.Tensor // (out, in, size, size)
 	Bias   *torch.Tensor // (out)
-	Stride int
 }
 
-// NewConv2d declares a convolution with PyTorch's default initial values.
-func NewConv2d(p *Path, in, out, kernel, stride int) *Conv2d {
-	return &Conv2d{
-		Weight: p.Param("weight", FanIn, out, in, kernel, kernel),
-		Bias:   p.Param("bias", FanInBias(in*kernel*kernel), out),
-		Stride: stride,
+// NewPatchEmbed declares a patch embedding with PyTorch's default initial values of a convolution.
+func NewPatchEmbed(p *Path, in, out, size int) *PatchEmbed {
+	return &PatchEmbed{
+		Weight: p.Param("weight", FanIn, out, in, size, size),
+		Bias:   p.Param("bias", FanInBias(in*size*size), out),
 	}
 }
 
-// Forward maps (B, in, H, W) to (B, out, (H-kernel)/stride+1, (W-kernel)/stride+1).
-func (c *Conv2d) Forward(x *torch.Tensor) *torch.Tensor {
-	return x.Conv2d(c.Weight, c.Bias, c.Stride, 0)
-}
-
-// Patches maps (B, in, H, W) to the values of each patch, (B, N, out), row by row, for a kernel as large as the
-// stride. It is [Conv2d.Forward] as one matrix product, whose gradient is many times as fast. Pixels
-// that fill no patch at the right and the bottom count for nothing, as there.
-func (c *Conv2d) Patches(x *torch.Tensor) *torch.Tensor {
-	B, C, p := x.Size(0), x.Size(1), c.Stride
+// Forward maps (B, in, H, W) to (B, H/size, W/size, out). Pixels at the right and the bottom that fill no patch
+// are left out.
+func (e *PatchEmbed) Forward(x *torch.Tensor) *torch.Tensor {
+	B, C, p := x.Size(0), x.Size(1), e.Weight.Size(2)
 	h, w := x.Size(2)/p, x.Size(3)/p
 	x = x.Slice(2, 0, h*p).Slice(3, 0, w*p)
-	x = x.Reshape(B, C, h, p, w, p).Permute(0, 2, 4, 1, 3, 5).Reshape(B, h*w, C*p*p)
-	return x.Linear(c.Weight.Reshape(c.Weight.Size(0), C*p*p), c.Bias)
+	x = x.Reshape(B, C, h, p, w, p).Permute(0, 2, 4, 1, 3, 5).Reshape(B, h, w, C*p*p)
+	return x.Linear(e.Weight.Flatten(1, 3), e.Bias)
 }
 
 // WeightNormLinear is a linear layer without bias whose weight is g v/|v|, row by row: a direction

@@ -12,6 +12,8 @@ type Path struct {
 	// LinearStd is the standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs),
 	// which keeps the size of what passes through. The paths below take it over.
 	LinearStd float64
+	// Blank leaves all values 0, for a network that is read from a file. The paths below take it over.
+	Blank bool
 
 	name   string // "" at the root, else "blocks.0.attn."
 	node   *node
@@ -23,6 +25,7 @@ type Path struct {
 type node struct {
 	params   []Named
 	buffers  []Named
+	cache    []*torch.Tensor
 	children []child
 }
 
@@ -50,7 +53,7 @@ func NewPath(seed rng.Seed, d torch.Device) *Path {
 func (p *Path) Sub(name string) *Path {
 	n := &node{}
 	p.node.children = append(p.node.children, child{name: name, node: n})
-	return &Path{LinearStd: p.LinearStd, name: p.name + name + ".", node: n, seed: p.seed, device: p.device}
+	return &Path{LinearStd: p.LinearStd, Blank: p.Blank, name: p.name + name + ".", node: n, seed: p.seed, device: p.device}
 }
 
 // Alias enters the parameters of q a second time, as child name of p: they appear in the state
@@ -58,6 +61,9 @@ func (p *Path) Sub(name string) *Path {
 func (p *Path) Alias(name string, q *Path) {
 	p.node.children = append(p.node.children, child{name: name, node: q.node, alias: true})
 }
+
+// Device is where the parameters are made.
+func (p *Path) Device() torch.Device { return p.device }
 
 // Param makes a trainable parameter with the given initial values.
 func (p *Path) Param(name string, init Init, shape ...int) *torch.Tensor {
@@ -73,6 +79,22 @@ func (p *Path) Buffer(name string, init Init, shape ...int) *torch.Tensor {
 	return t
 }
 
+// Table makes an int64 tensor of the given values that belongs to the state dict and is not trained.
+func (p *Path) Table(name string, values []int64, shape ...int) *torch.Tensor {
+	var t *torch.Tensor
+	torch.Scope(func() { t = torch.New(values, shape...).ToDevice(p.device).Own() })
+	p.node.buffers = append(p.node.buffers, Named{name, t})
+	return t
+}
+
+// Cache keeps what make returns, which can be made again at any time: on the path's device, freed with the
+// parameters and not part of the state dict.
+func (p *Path) Cache(make func() *torch.Tensor) (t *torch.Tensor) {
+	torch.Scope(func() { t = make().ToDevice(p.device).Own() })
+	p.node.cache = append(p.node.cache, t)
+	return t
+}
+
 // Counter makes an int64 scalar that belongs to the state dict and counts from 0.
 func (p *Path) Counter(name string) *torch.Tensor {
 	t := torch.Zeros(torch.Int64, p.device).Own()
@@ -81,6 +103,9 @@ func (p *Path) Counter(name string) *torch.Tensor {
 }
 
 func (p *Path) make(name string, init Init, shape []int) *torch.Tensor {
+	if p.Blank {
+		return torch.Zeros(torch.Float32, p.device, shape...).Own()
+	}
 	values := make([]float32, product(shape))
 	init(p.seed.Stream("init/"+p.name+name), values, shape)
 	var t *torch.Tensor
@@ -121,10 +146,22 @@ func (n *node) walk(prefix string, aliases bool, visit func(name string, t *torc
 	}
 }
 
-// Free frees every parameter and buffer.
+// Free frees every parameter, buffer and cached tensor.
 func (p *Path) Free() {
 	for _, s := range p.State() {
 		s.Free()
+	}
+	p.node.free()
+}
+
+// free frees what is cached here and below.
+func (n *node) free() {
+	for _, t := range n.cache {
+		t.Free()
+	}
+	n.cache = nil
+	for _, c := range n.children {
+		c.node.free()
 	}
 }
 

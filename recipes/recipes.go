@@ -13,7 +13,7 @@ import (
 var files embed.FS
 
 // order lists the recipes as they are shown: published ones by size, then those for a CPU.
-var order = []string{"vit_small_800ep", "vit_base_400ep", "vit_large_250ep", "cifar10", "demo", "tiny"}
+var order = []string{"vit_small_800ep", "vit_base_400ep", "vit_large_250ep", "swin_tiny_w7", "swin_tiny_w14", "cifar10", "demo", "swin_demo", "tiny"}
 
 // Recipe is the text of one recipe and what its head says.
 type Recipe struct {

@@ -6,11 +6,10 @@
 // a query (Dao et al. 2022, FlashAttention, section 3.1). Sums are float32; bfloat16 is a way to store. One thread does all of a head, so that
 // results do not depend on the number of threads.
 
+#include "attention.h"
 #include "isa.h"
-#include "parallel.h"
 
 #include <ATen/ops/empty_strided.h>
-#include <c10/core/CPUAllocator.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -25,22 +24,7 @@
 
 namespace {
 
-struct Matrix {
-	float *p;
-	int64_t row, column; // strides
-	Matrix from(int64_t i) const { return {p + i * row, row, column}; }
-	Matrix transposed() const { return {p, column, row}; }
-};
-
-// Head is one head of one image: n tokens of d features.
-struct Head {
-	int64_t n, d;
-	float scale;
-	Matrix q, k, v;        // (n, d)
-	Matrix y;              // (n, d), written by forward
-	Matrix dy, dq, dk, dv; // (n, d), read and written by backward
-	float *max, *norm;     // (n): of each query, the greatest score and 1 / sum of e^(scale (score - max))
-};
+using namespace ib;
 
 constexpr int64_t BLOCK = 64; // queries; a multiple of every WIDTH
 
@@ -71,14 +55,6 @@ namespace avx512 {
 #endif
 #pragma GCC pop_options
 
-struct Kernel {
-	int64_t (*scratch_floats)(int64_t n, int64_t d);
-	void (*forward)(const Head &, float *scratch);
-	void (*backward)(const Head &, float *scratch);
-	void (*widen)(const BFloat16 *from, int64_t row, float *to, int64_t n, int64_t d);
-	void (*narrow)(const float *from, BFloat16 *to, int64_t row, int64_t n, int64_t d);
-};
-
 Kernel choose() {
 #ifdef IB_WIDER_KERNELS
 	if (isa() == Isa::avx512) return {avx512::scratch_floats, avx512::forward, avx512::backward, avx512::widen, avx512::narrow};
@@ -87,10 +63,14 @@ Kernel choose() {
 	return {baseline::scratch_floats, baseline::forward, baseline::backward, baseline::widen, baseline::narrow};
 }
 
-const Kernel &kernel() {
+} // namespace
+
+const Kernel &ib::kernel() {
 	static const Kernel chosen = choose();
 	return chosen;
 }
+
+namespace {
 
 struct Sizes {
 	int64_t B, H, N, d;
@@ -147,11 +127,7 @@ template <class F>
 void each_head(const Sizes &s, F f) {
 	if (s.B * s.H * s.N * s.d == 0) return;
 	const int64_t floats = kernel().scratch_floats(s.N, s.d) + 7 * s.room(); // for q, k, v, dy, dq, dk, dv
-	const int64_t grain = 1 + 32768 / (s.N * s.N * s.d); // at least 100 microseconds or so for a thread
-	share(s.B * s.H, grain, [&](int64_t from, int64_t to) {
-		auto scratch = c10::GetCPUAllocator()->allocate(floats * sizeof(float));
-		for (int64_t i = from; i < to; i++) f(i / s.H, i % s.H, i, static_cast<float *>(scratch.get()));
-	});
+	share_out(s.B * s.H, s.N * s.N * s.d, floats, [&](int64_t i, float *scratch) { f(i / s.H, i % s.H, i, scratch); });
 }
 
 at::Tensor with_adjacent_features(const at::Tensor &t) { return t.stride(-1) == 1 ? t : t.contiguous(); }

@@ -88,7 +88,18 @@ inline void copy_out(Matrix from, Matrix to, int64_t n, int64_t d, float scale) 
 	}
 }
 
-// forward computes O = softmax(scale Q K^T) V.
+// add_bias adds bias and mask to the scores of n queries from first on.
+inline void add_bias(const Head &h, Matrix scores, int64_t first, int64_t n) {
+	for (int64_t j = 0; j < h.n; j++) {
+		float *s = scores.p + j * BLOCK, *b = h.bias + j * h.bias_row + first;
+		for (int64_t i = 0; i < n; i += WIDTH) lanes(s + i) += lanes(b + i);
+		if (h.mask == nullptr) continue;
+		float *m = h.mask + j * h.bias_row + first;
+		for (int64_t i = 0; i < n; i += WIDTH) lanes(s + i) += lanes(m + i);
+	}
+}
+
+// forward computes O = softmax(scale (Q K^T + bias + mask)) V.
 void forward(const Head &h, float *memory) {
 	const int64_t N = h.n, d = h.d;
 	Scratch scratch{memory};
@@ -99,6 +110,7 @@ void forward(const Head &h, float *memory) {
 		const int64_t n = N - first < BLOCK ? N - first : BLOCK;
 		copy_in_transposed(h.q.from(first), q, n, d);
 		product(h.k, q, weights, N, n, d, false);
+		if (h.bias != nullptr) add_bias(h, weights, first, n);
 		alignas(64) float max[BLOCK], norm[BLOCK];
 		for (int64_t i = 0; i < n; i += WIDTH) {
 			float *w = weights.p + i;
@@ -132,6 +144,7 @@ void backward(const Head &h, float *memory) {
 		const int64_t n = N - first < BLOCK ? N - first : BLOCK;
 		copy_in_transposed(h.q.from(first), columns, n, d);
 		product(h.k, columns, weights, N, n, d, false);
+		if (h.bias != nullptr) add_bias(h, weights, first, n);
 		copy_in_transposed(h.dy.from(first), columns, n, d);
 		product(h.v, columns, grads, N, n, d, false);
 		alignas(64) float max[BLOCK] = {}, norm[BLOCK] = {};
@@ -144,6 +157,9 @@ void backward(const Head &h, float *memory) {
 				sum += lanes(w + j) * lanes(g + j);
 			}
 			for (int64_t j = 0; j < N * BLOCK; j += BLOCK) lanes(g + j) = lanes(w + j) * (lanes(g + j) - sum);
+			if (h.dbias == nullptr) continue;
+			float *b = h.dbias + first + i;
+			for (int64_t j = 0; j < N; j++) lanes(b + j * h.bias_row) += lanes(g + j * BLOCK);
 		}
 		copy_in(h.dy.from(first), rows, n, d);
 		product(weights, rows, dv, N, d, n, first > 0);

@@ -5,12 +5,18 @@
 #include <cstdlib>
 #include <string>
 
-namespace {
+namespace ib {
 
 // BFloat16 is libtorch's, without its functions; see vector.h.
 struct BFloat16 {
 	uint16_t bits;
 };
+
+} // namespace ib
+
+namespace {
+
+using ib::BFloat16;
 
 enum class Isa { baseline, avx2, avx512 };
 

@@ -33,6 +33,7 @@ var (
 	opScatterAdd = aten("scatter_add_")
 	opOneHot     = aten("one_hot")
 	opFlip       = aten("flip")
+	opPad        = aten("constant_pad_nd")
 )
 
 // Empty returns a tensor whose elements are undefined.
@@ -132,6 +133,19 @@ func (t *Tensor) ScatterAdd_(axis int, indices, u *Tensor) *Tensor {
 
 // OneHot returns int64 rows with a single 1, at the place that t names.
 func (t *Tensor) OneHot(classes int) *Tensor { return opOneHot.one(t, classes) }
+
+// PadEnd appends n slices of zeros along axis; for n = 0 it returns t.
+func (t *Tensor) PadEnd(axis, n int) *Tensor {
+	if n == 0 {
+		return t
+	}
+	if axis < 0 {
+		axis += t.Dims()
+	}
+	pads := make([]int, 2*(t.Dims()-axis)) // two for each axis, the last axis first
+	pads[len(pads)-1] = n
+	return opPad.one(t, pads)
+}
 
 // Flip reverses the order along the given axes.
 func (t *Tensor) Flip(axes ...int) *Tensor { return opFlip.one(t, axes) }

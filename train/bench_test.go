@@ -29,6 +29,15 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
+// BenchmarkSwinStep times a step of Swin-T/7 with 2x224 + 10x96 crops, 8192 outputs and published masks.
+func BenchmarkSwinStep(b *testing.B) {
+	c := benchConfig()
+	c.Arch, c.PatchSize = "swin_tiny", 4
+	for _, precision := range []torch.DType{torch.Float32, torch.BFloat16} {
+		b.Run(fmt.Sprintf("%v/batch=4", precision), func(b *testing.B) { benchStep(b, c, 4, precision) })
+	}
+}
+
 // BenchmarkDemo times a step of the demo's recipe.
 func BenchmarkDemo(b *testing.B) {
 	r, err := recipes.Load("demo")

@@ -46,11 +46,15 @@ func (c Config) Normalisation() (mean, std []float32) {
 
 // Backbone returns what the student's backbone is built with.
 func (c Config) Backbone() backbone.Config {
-	return backbone.Config{
+	b := backbone.Config{
 		Arch: c.Arch, ImgSize: c.ImgSize, PatchSize: c.PatchSize, InChans: c.InChans,
-		EmbedDim: c.EmbedDim, Depth: c.Depth, NumHeads: c.NumHeads,
+		EmbedDim: c.EmbedDim, Depth: c.Depth, NumHeads: c.NumHeads, WindowSize: c.WindowSize,
 		DropPath: c.DropPath, LayerScale: c.InitValues, Masked: c.UseMaskedIM,
 	}
+	for _, depth := range c.Depths {
+		b.Depths = append(b.Depths, int(depth))
+	}
+	return b
 }
 
 // Model returns what student, teacher and loss are built with.
@@ -97,11 +101,18 @@ func (c Config) Masks() method.Masks {
 }
 
 // MaskGrid is the number of patches a side of a global crop's mask.
-func (c Config) MaskGrid() int {
-	if c.swin() {
-		return c.ImgSize / (8 * c.PatchSize) // three mergings: the mask is that of the last stage
+func (c Config) MaskGrid() int { return c.ImgSize / c.maskCell() }
+
+// maskCell is the side in pixels of a cell of a mask: that of a token of the last stage.
+func (c Config) maskCell() int {
+	if !c.swin() {
+		return c.PatchSize
 	}
-	return c.ImgSize / c.PatchSize
+	stages := 4
+	if len(c.Depths) > 0 {
+		stages = len(c.Depths)
+	}
+	return c.PatchSize << (stages - 1) // between two stages 2 x 2 tokens are merged
 }
 
 // dtype is the type of the matrix products.

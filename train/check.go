@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -127,9 +128,23 @@ func (c *Config) checkBackbone(archs []string) (p problems) {
 		if c.PatchSize != 4 {
 			p.add("patch_size %d: Swin's patches have 4 pixels; leave the setting out", c.PatchSize)
 		}
-		if c.Depth > 0 || c.NumHeads > 0 {
-			p.add("depth %d, num_heads %d: these are for ViT, Swin has several of each; leave them out", c.Depth, c.NumHeads)
+		if c.Depth > 0 {
+			p.add("depth %d is for ViT; Swin has several: use --depths with the blocks of each stage, such as 2 2 6 2", c.Depth)
 		}
+		if c.InitValues > 0 {
+			p.add("init_values %g: Swin has no LayerScale; leave the setting out", c.InitValues)
+		}
+	} else if len(c.Depths) > 0 {
+		p.add("depths %v are for Swin; ViT has one: use --depth", c.Depths)
+	}
+	for _, d := range c.Depths {
+		if d != math.Trunc(d) {
+			p.add("depths %v: want whole numbers of blocks", c.Depths)
+			break
+		}
+	}
+	if len(c.Depths) > maxStages {
+		p.add("depths %v: %d stages; want at most %d, each halves the map", c.Depths, len(c.Depths), maxStages)
 	}
 	if c.EmbedDim > 0 && c.NumHeads > 0 && c.EmbedDim%c.NumHeads != 0 {
 		p.add("embed_dim %d is not a multiple of num_heads %d; each head takes an equal part: use %s",
@@ -200,10 +215,9 @@ func (c *Config) checkChannels() (p problems) {
 }
 
 func (c *Config) checkCrops() (p problems) {
-	cell := c.PatchSize // of a mask
+	cell := c.maskCell()
 	why := fmt.Sprintf("patch_size %d", c.PatchSize)
 	if c.swin() {
-		cell *= 8 // three mergings: the mask is that of the last stage
 		why = fmt.Sprintf("%d, Swin's coarsest patch", cell)
 	}
 	if c.ImgSize%cell != 0 {

@@ -139,6 +139,9 @@ func (s *Stepper) load(f *ckpt.Checkpoint) error {
 				return err
 			}
 		}
+		if err := checkSwin(s.Model.Student.Backbone); err != nil {
+			return fmt.Errorf("train: %s: %w", f.Path, err)
+		}
 		var state []optim.Param
 		for _, name := range f.Names() {
 			rest, ok := strings.CutPrefix(name, "optimizer.")

@@ -32,12 +32,14 @@ type Config struct {
 	ImgSize    int     `name:"img_size" range:"[1,8192]" help:"side of global crops in pixels"`
 	LocalSize  int     `name:"local_size" range:"[1,8192]" help:"side of local crops in pixels"`
 	InChans    int     `name:"in_chans" range:"[1,64]" help:"channels of an image"`
-	EmbedDim   int     `name:"embed_dim" range:"[0,65536]" help:"width in place of the architecture's; 0: its own"`
+	EmbedDim   int     `name:"embed_dim" range:"[0,65536]" help:"width in place of the architecture's, for Swin that of the first stage; 0: its own"`
 	Depth      int     `name:"depth" range:"[0,1024]" help:"number of blocks in place of the architecture's (ViT); 0: its own"`
-	NumHeads   int     `name:"num_heads" range:"[0,1024]" help:"attention heads in place of the architecture's (ViT); 0: its own"`
+	NumHeads   int     `name:"num_heads" range:"[0,1024]" help:"attention heads in place of the architecture's, for Swin those of the first stage; 0: its own"`
 	DropPath   float64 `name:"drop_path" range:"[0,1)" help:"share of residual branches that the student's last block drops; earlier blocks drop fewer"`
 	InitStd    float64 `name:"init_std" range:"[0,1]" help:"standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs), with which narrow networks learn sooner"`
 	InitValues float64 `name:"init_values" alias:"layer_scale" range:"[0,)" help:"initial LayerScale; 0: none"`
+
+	Depths []float64 `name:"depths" arg:"N ..." range:"[1,1024]" empty:"true" help:"blocks of each stage in place of the architecture's (Swin), such as 2 2 6 2; without: its own"`
 
 	// Head
 

@@ -227,7 +227,16 @@ func TestValidate(t *testing.T) {
 		{"local size", func(c *train.Config) { c.LocalCropsNumber, c.LocalSize = 2, 100 }, "local_size 100 is not a multiple of patch_size 16; use 96 or 112"},
 		{"Swin image size", func(c *train.Config) { c.Arch, c.PatchSize, c.ImgSize = "swin_tiny", 4, 240 }, "img_size 240 is not a multiple of 32, Swin's coarsest patch; use 224 or 256"},
 		{"Swin patch", func(c *train.Config) { c.Arch, c.PatchSize, c.ImgSize = "swin_tiny", 8, 256 }, "patch_size 8: Swin's patches have 4 pixels; leave the setting out"},
-		{"Swin depth", func(c *train.Config) { c.Arch, c.PatchSize, c.Depth = "swin_tiny", 4, 2 }, "depth 2, num_heads 0: these are for ViT, Swin has several of each; leave them out"},
+		{"Swin depth", func(c *train.Config) { c.Arch, c.PatchSize, c.Depth = "swin_tiny", 4, 2 }, "depth 2 is for ViT; Swin has several: use --depths with the blocks of each stage, such as 2 2 6 2"},
+		{"Swin LayerScale", func(c *train.Config) { c.Arch, c.PatchSize, c.InitValues = "swin_tiny", 4, .1 }, "init_values 0.1: Swin has no LayerScale; leave the setting out"},
+		{"Swin stages", func(c *train.Config) {
+			c.Arch, c.PatchSize, c.ImgSize, c.Depths = "swin_tiny", 4, 24, []float64{2, 2, 2}
+		}, "img_size 24 is not a multiple of 16, Swin's coarsest patch; use 16 or 32"},
+		{"Swin half a block", func(c *train.Config) { c.Arch, c.PatchSize, c.Depths = "swin_tiny", 4, []float64{2, 1.5} }, "depths [2 1.5]: want whole numbers of blocks"},
+		{"Swin many stages", func(c *train.Config) {
+			c.Arch, c.PatchSize, c.ImgSize, c.Depths = "swin_tiny", 4, 2048, []float64{1, 1, 1, 1, 1, 1, 1, 1, 1}
+		}, "depths [1 1 1 1 1 1 1 1 1]: 9 stages; want at most 8, each halves the map"},
+		{"ViT stages", func(c *train.Config) { c.Depths = []float64{2, 2} }, "depths [2 2] are for Swin; ViT has one: use --depth"},
 		{"heads", func(c *train.Config) { c.EmbedDim, c.NumHeads = 100, 3 }, "embed_dim 100 is not a multiple of num_heads 3; each head takes an equal part: use 99 or 102"},
 		{"outputs", func(c *train.Config) { c.OutDim = 4096 }, "patch_out_dim 8192 and out_dim 4096 must be equal while only one of shared_head and shared_head_teacher is set; use --patch_out_dim 4096"},
 		{"ratios", func(c *train.Config) { c.PredRatio, c.PredRatioVar = []float64{0, 0.3}, []float64{0, 0.1, 0.2} }, "pred_ratio has 2 numbers and pred_ratio_var has 3; give as many, or one pred_ratio_var for all"},

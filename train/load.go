@@ -80,6 +80,7 @@ func (n *Net) fill(f *ckpt.Checkpoint, d torch.Device) (err error) {
 	c := n.Config.Backbone()
 	c.Masked = c.Masked && f.Has(n.Prefix+"masked_embed")
 	n.path = nn.NewPath(0, d)
+	n.path.Blank = true
 	if n.Backbone, err = backbone.New(c, n.path); err != nil {
 		return err
 	}
@@ -93,6 +94,10 @@ func (n *Net) fill(f *ckpt.Checkpoint, d torch.Device) (err error) {
 			return err
 		}
 	}
+	if err := checkSwin(n.Backbone); err != nil {
+		n.Close()
+		return fmt.Errorf("train: %s: %w", f.Path, err)
+	}
 	return nil
 }
 
@@ -105,7 +110,8 @@ var prefixes = map[string][]string{
 // anywhere are the prefixes of files that hold one network.
 var anywhere = []string{"", "backbone.", "module.backbone.", "module.", "state_dict.", "state_dict.backbone.", "state_dict.module.backbone.", "model."}
 
-const marker = "cls_token" // every backbone with tokens has it
+// markers are the names that tell a backbone: one of a vision transformer, one of a Swin.
+var markers = []string{"cls_token", swinMarker}
 
 // backbonePrefix finds the backbone of the wanted role in a file.
 func backbonePrefix(f *ckpt.Checkpoint, which string) (string, error) {
@@ -114,20 +120,25 @@ func backbonePrefix(f *ckpt.Checkpoint, which string) (string, error) {
 		return "", fmt.Errorf("train: want the teacher or the student of a checkpoint, not %q", which)
 	}
 	for _, p := range slices.Concat(candidates, anywhere) {
-		if f.Has(p + marker) {
-			return p, nil
+		for _, marker := range markers {
+			if f.Has(p + marker) {
+				return p, nil
+			}
 		}
 	}
 	hint := ""
-	if near, ok := nearest.Word(candidates[0]+marker, f.Names()); ok {
+	if near, ok := nearest.Word(candidates[0]+markers[0], f.Names()); ok {
 		hint = fmt.Sprintf("; the nearest name is %q", near)
 	}
-	return "", fmt.Errorf("train: %s holds no vision transformer: %q is not among its %d arrays%s", f.Path, candidates[0]+marker, f.Len(), hint)
+	return "", fmt.Errorf("train: %s holds no vision transformer and no Swin: %q is not among its %d arrays%s", f.Path, candidates[0]+markers[0], f.Len(), hint)
 }
 
 // inferConfig reads the architecture off the shapes of a vision transformer's parameters. Heads are
 // 64 wide, as in every published one.
 func inferConfig(f *ckpt.Checkpoint, prefix string) (Config, error) {
+	if f.Has(prefix + swinMarker) {
+		return inferSwin(f, prefix)
+	}
 	c := Default()
 	patch, err := f.Spec(prefix + "patch_embed.proj.weight")
 	if err != nil {

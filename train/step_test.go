@@ -55,7 +55,7 @@ func goldenBatch(in *golden.File, step int) (b method.Batch) {
 	}
 	b.Global, b.Local = cat("global"), cat("local")
 	flat := torch.Read[bool](cat("mask"))
-	masks := make([][]bool, 8)
+	masks := make([][]bool, len(flat)/16)
 	for i := range masks {
 		masks[i] = flat[i*16 : (i+1)*16]
 	}

@@ -9,12 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ibot/backbone"
 	"ibot/internal/settings"
 	"ibot/recipes"
 	"ibot/train"
 )
-
-var testArchs = []string{"vit_tiny", "vit_small", "vit_base", "vit_large"}
 
 // resolve runs resolveConfig on a command line.
 func resolve(t *testing.T, line string) (train.Config, []string, error) {
@@ -25,7 +24,7 @@ func resolve(t *testing.T, line string) (train.Config, []string, error) {
 	if err := verb.ParseFlags(settings.Args(verb.Flags(), strings.Fields(line))); err != nil {
 		t.Fatal(err)
 	}
-	return resolveConfig(verb.Flags(), &parsed, train.Default(), testArchs)
+	return resolveConfig(verb.Flags(), &parsed, train.Default(), backbone.Names())
 }
 
 func TestLayers(t *testing.T) {
