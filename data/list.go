@@ -70,6 +70,24 @@ func openList(path string, o Options) (Dataset, error) {
 	return &files{index: x, root: filepath.Dir(path), o: o}, nil
 }
 
+// ReadList opens the images that the lines of r name, as those of a .txt file in the folder root do.
+// name is what errors call r.
+func (o Options) ReadList(r io.Reader, name, root string) (Dataset, error) {
+	x := &index{}
+	labels, err := readList(r, x)
+	if err == nil && x.Len() == 0 {
+		err = errors.New("names no images; write one path a line")
+	}
+	if err == nil {
+		x.labels, x.classes, err = numberLabels(labels)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("data: %s %w", name, err)
+	}
+	set := &files{index: x, root: root, o: o}
+	return set, checkPresence(name, set)
+}
+
 // indexList reads a list into an index.
 func indexList(path string) (*index, error) {
 	file, err := os.Open(path)

@@ -15,19 +15,26 @@ import (
 
 // Features are n images as vectors of D numbers.
 type Features struct {
-	X       *torch.Tensor // (n, D), float32, as the network gives them: not l2-normalised
-	Labels  []int         // (n): the position of the class in Classes, -1 for none
-	Names   []string      // (n): paths relative to the set's folder
-	Classes []string      // nil for a set without labels
+	// X are the features (n, D), float32, as the network gives them: not l2-normalised. It is nil
+	// where they stay in the file that they were kept in; see [Features.Rows].
+	X       *torch.Tensor
+	Labels  []int    // (n): the position of the class in Classes, -1 for none
+	Names   []string // (n): paths relative to the set's folder
+	Classes []string // nil for a set without labels
 
 	// Bad are the images that could not be read. They have no row.
 	Bad []data.BadImage
+
+	file *mappedRows // in place of X
 }
 
-// Close frees X.
+// Close frees X, or the file.
 func (f *Features) Close() {
 	if f.X != nil {
 		f.X.Free()
+	}
+	if f.file != nil {
+		f.file.Close()
 	}
 }
 
@@ -51,6 +58,8 @@ type ExtractOptions struct {
 	Precision torch.DType  // of the matrix products: torch.BFloat16, or torch.Float32 in any other case
 
 	Progress func(done int) // called after each batch with the number of images behind it; may be nil
+
+	anyBad bool // however many images cannot be read
 }
 
 // Feature choices; see [ExtractOptions].
@@ -84,16 +93,24 @@ func (o *ExtractOptions) resolve() error {
 // An image that cannot be read is left out and listed in Bad; more than 5 % of them are a
 // *[data.TooManyBad]. When ctx is done, Extract returns its error.
 func Extract(ctx context.Context, b backbone.Backbone, ds data.Dataset, o ExtractOptions) (*Features, error) {
+	return collect(ctx, ds, o, o.embedder(b))
+}
+
+// embedder maps images (B, C, S, S) to features (B, D) by the network b.
+func (o ExtractOptions) embedder(b backbone.Backbone) embedder {
 	b = o.published(b)
-	return collect(ctx, ds, o, func(x *torch.Tensor) (*torch.Tensor, error) {
-		if o.Precision != torch.BFloat16 {
-			return o.choose(b, x)
-		}
-		var y *torch.Tensor
-		var err error
-		torch.Autocast(o.Device, torch.BFloat16, func() { y, err = o.choose(b, x) })
+	return o.precisely(func(x *torch.Tensor) (*torch.Tensor, error) { return o.choose(b, x) })
+}
+
+// precisely is embed with matrix products in the precision that is asked for.
+func (o ExtractOptions) precisely(embed embedder) embedder {
+	if o.Precision != torch.BFloat16 {
+		return embed
+	}
+	return func(x *torch.Tensor) (y *torch.Tensor, err error) {
+		torch.Autocast(o.Device, torch.BFloat16, func() { y, err = embed(x) })
 		return y, err
-	})
+	}
 }
 
 // published is the network as the reference evaluates it: for the mean patch alone, its vision
@@ -139,35 +156,39 @@ const PixelSize = 32
 // better than that of pixels in [0, 1], and than that of pixels less the mean colour of each image.)
 func Pixels(ctx context.Context, ds data.Dataset, size int, o ExtractOptions) (*Features, error) {
 	o.Transform.Resize, o.Transform.Crop = size, size
-	return collect(ctx, ds, o, func(x *torch.Tensor) (*torch.Tensor, error) { return x.Flatten(1, 3), nil })
+	return collect(ctx, ds, o, flatten)
 }
+
+// flatten maps images (B, C, S, S) to their numbers (B, C*S*S).
+func flatten(x *torch.Tensor) (*torch.Tensor, error) { return x.Flatten(1, 3), nil }
 
 // collect transforms the images of ds batch by batch, embeds each batch (B, C, S, S) as (B, D), and
 // gathers the rows.
-func collect(ctx context.Context, ds data.Dataset, o ExtractOptions, embed func(x *torch.Tensor) (*torch.Tensor, error)) (*Features, error) {
-	if err := o.resolve(); err != nil {
-		return nil, err
-	}
-	n := ds.Len()
-	r := reader{ds: ds, transform: o.Transform, batch: min(o.BatchSize, n)}
-	loader := data.Loader[*batch]{Workers: o.Workers, New: r.new, Begin: r.begin, Fill: r.fill}
+func collect(ctx context.Context, ds data.Dataset, o ExtractOptions, embed embedder) (*Features, error) {
 	f := &Features{Classes: ds.Classes()}
-	for b, err := range loader.Run(ctx, 0, (n+r.batch-1)/r.batch, r.images) {
-		if err == nil {
-			err = f.append(ds, b, o, embed)
-		}
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			f.Close()
-			return nil, err
+	err := o.stream(ctx, ds, 0, embed, func(b *batch, rows []*torch.Tensor) error {
+		for i, s := range b.slots {
+			if s.err != nil {
+				f.Bad = append(f.Bad, data.BadImage{Path: ds.Name(b.images[i]), Error: s.err.Error(), Index: b.images[i]})
+				continue
+			}
+			if f.X == nil {
+				f.X = torch.Empty(torch.Float32, o.Device, ds.Len(), rows[i].Numel()).Own()
+			}
+			f.X.Slice(0, f.Len(), f.Len()+1).Copy_(rows[i])
+			f.Labels = append(f.Labels, ds.Label(b.images[i]))
+			f.Names = append(f.Names, ds.Name(b.images[i]))
 		}
 		if o.Progress != nil {
 			o.Progress(f.Len() + len(f.Bad))
 		}
+		return nil
+	})
+	if err != nil {
+		f.Close()
+		return nil, err
 	}
-	if f.Len() < n { // rows of bad images are left at the end
+	if f.Len() < ds.Len() { // rows of bad images are left at the end
 		torch.Scope(func() {
 			all := f.X
 			f.X = all.Slice(0, 0, f.Len()).Clone().Own()
@@ -177,79 +198,17 @@ func collect(ctx context.Context, ds data.Dataset, o ExtractOptions, embed func(
 	return f, nil
 }
 
-// append adds the rows of a batch.
-func (f *Features) append(ds data.Dataset, b *batch, o ExtractOptions, embed func(x *torch.Tensor) (*torch.Tensor, error)) error {
-	size, good := o.Transform.size(), 0
-	for slot, image := range b.images {
-		if err := b.errs[slot]; err != nil {
-			f.Bad = append(f.Bad, data.BadImage{Path: ds.Name(image), Error: err.Error(), Index: image})
-			continue
-		}
-		copy(b.pixels[good*size:], b.pixels[slot*size:(slot+1)*size])
-		f.Labels = append(f.Labels, ds.Label(image))
-		f.Names = append(f.Names, ds.Name(image))
-		good++
-	}
-	if err := tooMany(f.Bad, ds.Len()); err != nil || good == 0 {
-		return err
-	}
-	return torch.Run(func() (err error) {
-		torch.NoGrad(func() {
-			t := o.Transform
-			x := torch.New(b.pixels[:good*size], good, len(t.Mean), t.Crop, t.Crop).ToDevice(o.Device)
-			var y *torch.Tensor // (good, D)
-			if y, err = embed(x); err != nil {
-				return
-			}
-			if f.X == nil {
-				f.X = torch.Empty(torch.Float32, o.Device, ds.Len(), y.Size(1)).Own()
-			}
-			f.X.Slice(0, f.Len()-good, f.Len()).Copy_(y)
-		})
-		return err
-	})
-}
-
-// reader fills batches with transformed images, in the order of the set.
-type reader struct {
-	ds        data.Dataset
-	transform Transform
-	batch     int
-}
-
-// batch holds some images in a row.
-type batch struct {
-	images []int     // their numbers
-	errs   []error   // why one could not be read
-	pixels []float32 // (B, C, S, S)
-}
-
-func (r *reader) new() *batch {
-	return &batch{errs: make([]error, r.batch), pixels: make([]float32, r.batch*r.transform.size())}
-}
-
-func (r *reader) begin(b *batch, _ int, images []int) { b.images = images }
-
-func (r *reader) images(step int) []int {
-	var images []int
-	for i := step * r.batch; i < min((step+1)*r.batch, r.ds.Len()); i++ {
-		images = append(images, i)
-	}
-	return images
-}
-
-func (r *reader) fill(_ context.Context, b *batch, slot, image int) error {
-	t := r.transform
-	im, unreadable, err := t.load(r.ds, image)
-	if b.errs[slot] = unreadable; im != nil {
-		im.ToCHW(b.pixels[slot*t.size():(slot+1)*t.size()], t.Mean, t.Std)
-	}
-	return err
-}
-
-// load loads image i as the network sees it. unreadable tells what is wrong with the image, err
-// what is wrong with the whole.
+// load loads image i as the network sees it; see decode.
 func (t Transform) load(ds data.Dataset, i int) (im *imaging.Image, unreadable, err error) {
+	if im, unreadable, err = t.decode(ds, i); im != nil {
+		im = t.Pixels(im)
+	}
+	return im, unreadable, err
+}
+
+// decode loads the whole of image i. unreadable tells what is wrong with the image, err what is wrong
+// with the set.
+func (t Transform) decode(ds data.Dataset, i int) (im *imaging.Image, unreadable, err error) {
 	im, unreadable = ds.Load(i)
 	if unreadable != nil {
 		for _, exhausted := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
@@ -263,7 +222,7 @@ func (t Transform) load(ds data.Dataset, i int) (im *imaging.Image, unreadable, 
 		return nil, nil, fmt.Errorf("eval: %s has %d channels, but the network takes %d; give images of %d channels, or another network",
 			ds.Name(i), im.C, len(t.Mean), len(t.Mean))
 	}
-	return t.Pixels(im), nil, nil
+	return im, nil, nil
 }
 
 // tooMany is a *[data.TooManyBad] where more of n images are bad than package data allows, or all.

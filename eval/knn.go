@@ -75,9 +75,9 @@ func (c KNN) classify(ctx context.Context, bank, queries *Features, leaveOneOut 
 		r.Scores = append(r.Scores, KNNScore{K: k, Predictions: make([]int, 0, r.Queries)})
 	}
 	if r.Scores == nil {
-		return nil, fmt.Errorf("eval: %d neighbours were asked for, but there are only %d images to choose from; ask for fewer", slices.Min(c.K), r.Bank)
+		return nil, tooFewNeighbours(slices.Min(c.K), r.Bank)
 	}
-	s := search{bank: bank.X, queries: queries.X, k: r.Scores[len(r.Scores)-1].K, leaveOneOut: leaveOneOut, blocks: c.blocks}
+	s := search{bank: bank, queries: queries, k: r.Scores[len(r.Scores)-1].K, leaveOneOut: leaveOneOut, blocks: c.blocks}
 	votes := make([]float64, r.Classes)
 	err := s.run(ctx, func(query int, near []Neighbour) {
 		c.vote(r.Scores, near, bank.Labels, queries.Labels[query], votes)
@@ -93,6 +93,11 @@ func (c KNN) classify(ctx context.Context, bank, queries *Features, leaveOneOut 
 		r.Scores[i].Top5 = r.Scores[i].Top5 * 100 / float64(r.Queries)
 	}
 	return r, nil
+}
+
+// tooFewNeighbours says that not even the least number of neighbours can vote.
+func tooFewNeighbours(least, bank int) error {
+	return fmt.Errorf("eval: %d neighbours were asked for, but there are only %d images to choose from; ask for fewer", least, bank)
 }
 
 // vote lets the neighbours of one query vote, and counts in each score whether label came first,

@@ -45,17 +45,17 @@ func Nearest(ctx context.Context, bank, queries *Features, k int, visit func(que
 	if k < 1 || k > bank.Len() {
 		return fmt.Errorf("eval: %d neighbours were asked for in a bank of %d images; want from 1 to %d", k, bank.Len(), bank.Len())
 	}
-	return search{bank: bank.X, queries: queries.X, k: k}.run(ctx, visit)
+	return search{bank: bank, queries: queries, k: k}.run(ctx, visit)
 }
 
 // checkPair says why the features of two sets cannot be compared.
 func checkPair(bank, queries *Features) error {
 	for _, f := range []*Features{bank, queries} {
-		if f.X == nil || f.X.Dims() != 2 || f.X.Size(0) != f.Len() || f.Len() == 0 {
+		if f.Len() == 0 || f.file == nil && (f.X == nil || f.X.Dims() != 2 || f.X.Size(0) != f.Len()) {
 			return fmt.Errorf("eval: want a feature for each of %d images, found none or another number of them", f.Len())
 		}
 	}
-	if d, e := bank.X.Size(1), queries.X.Size(1); d != e {
+	if d, e := bank.Dim(), queries.Dim(); d != e {
 		return fmt.Errorf("eval: features of %d numbers cannot be compared with features of %d; extract both with one network and one choice", e, d)
 	}
 	if err := bank.finite(); err != nil {
@@ -73,7 +73,7 @@ func (f *Features) finite() error {
 		const rows = 1 << 16
 		for from := 0; from < f.Len(); from += rows {
 			var norms []float32
-			torch.Scope(func() { norms = f.X.Slice(0, from, min(from+rows, f.Len())).Norm(1).Floats() })
+			torch.Scope(func() { norms = f.Rows(from, min(from+rows, f.Len())).Norm(1).Floats() })
 			for i, n := range norms {
 				if x := float64(n); math.IsNaN(x) || math.IsInf(x, 0) {
 					return fmt.Errorf("eval: the feature of image %d%s is not finite; the network's weights are broken, or bf16 is too coarse for it",
@@ -95,7 +95,7 @@ func (f *Features) named(i int) string {
 
 // search finds the k nearest rows of a bank (n, D) to each of the queries (m, D).
 type search struct {
-	bank, queries *torch.Tensor
+	bank, queries *Features
 	k             int
 	leaveOneOut   bool // queries are the bank, and none is its own neighbour
 	blocks
@@ -118,7 +118,7 @@ func (s search) run(ctx context.Context, visit func(query int, near []Neighbour)
 		s.queryRows = max(1, min(blockSize/s.bankRows, 2*blockSize/s.k/16)) // a Neighbour has 16 bytes
 	}
 	s.narrow = s.narrow || s.bank.Device() != torch.CPU // where the way to the host is long
-	n, m := s.bank.Size(0), s.queries.Size(0)
+	n, m := s.bank.Len(), s.queries.Len()
 	for first := 0; first < m; first += s.queryRows {
 		near := make([]nearest, min(s.queryRows, m-first))
 		for i := range near {
@@ -145,10 +145,10 @@ func (s search) run(ctx context.Context, visit func(query int, near []Neighbour)
 
 // block offers the rows of the bank from index from on to the queries from index first on.
 func (s search) block(near []nearest, first, from int) {
-	end := min(from+s.bankRows, s.bank.Size(0))
-	queries := normalise(s.queries.Slice(0, first, first+len(near))).ToDevice(s.bank.Device())
-	similarities := queries.MM(normalise(s.bank.Slice(0, from, end)).Transpose(0, 1)) // (queries, rows)
-	var columns []int64                                                               // nil: all, in order
+	end := min(from+s.bankRows, s.bank.Len())
+	queries := normalise(s.queries.Rows(first, first+len(near))).ToDevice(s.bank.Device())
+	similarities := queries.MM(normalise(s.bank.Rows(from, end)).Transpose(0, 1)) // (queries, rows)
+	var columns []int64                                                           // nil: all, in order
 	if s.narrow {
 		// One more than k, for the query itself may be among them.
 		values, indices := similarities.TopK(min(s.k+1, end-from), 1)

@@ -13,6 +13,10 @@ import (
 type Transform struct {
 	Resize, Crop int
 	Mean, Std    []float32
+
+	// Multiple, where it is not 0, leaves images whole: the shorter side is resized to Crop, and of
+	// either side only what is over a multiple of Multiple pixels, a patch as a rule, is cut off.
+	Multiple int
 }
 
 // wholeBelow is the side of a crop below which images are not resized larger than the crop.
@@ -44,6 +48,8 @@ func (t Transform) Validate() error {
 	case t.Crop < 1 || t.Crop > maxSize || t.Resize < t.Crop || t.Resize > 2*maxSize:
 		return fmt.Errorf("eval: resize %d and crop %d pixels; want 1 <= crop <= %d and crop <= resize <= %d",
 			t.Resize, t.Crop, maxSize, 2*maxSize)
+	case t.Multiple < 0 || t.Multiple > t.Crop:
+		return fmt.Errorf("eval: images cut to multiples of %d pixels; want from 1 to %d", t.Multiple, t.Crop)
 	case len(t.Mean) == 0 || len(t.Mean) != len(t.Std):
 		return fmt.Errorf("eval: %d means and %d standard deviations; want one of each for every channel", len(t.Mean), len(t.Std))
 	}
@@ -59,17 +65,36 @@ func (t Transform) Validate() error {
 // shows, are cut off: resized whole, a line of 1 x 100,000 pixels would take 20 GB.
 const maxAspect = 64
 
-// Pixels returns the Crop x Crop pixels of im that the network sees, before they are normalised.
-// The result may be im itself.
+// maxWholeAspect is the same for images that are left whole: the network sees all of their patches.
+const maxWholeAspect = 8
+
+// Pixels returns the pixels of im that the network sees, Crop x Crop of them unless images are left
+// whole, before they are normalised. The result may be im itself.
 func (t Transform) Pixels(im *imaging.Image) *imaging.Image {
+	if t.Multiple > 0 {
+		return t.whole(im)
+	}
 	if im.W == t.Crop && im.H == t.Crop && t.Resize == t.Crop {
 		return im
 	}
-	if w, h := min(im.W, maxAspect*im.H), min(im.H, maxAspect*im.W); w < im.W || h < im.H {
-		im = im.Crop(imaging.Box{Left: (im.W - w) / 2, Top: (im.H - h) / 2, Width: w, Height: h})
-	}
-	return im.ResizeShorter(t.Resize, imaging.Bicubic).CenterCrop(t.Crop)
+	return middle(im, maxAspect).ResizeShorter(t.Resize, imaging.Bicubic).CenterCrop(t.Crop)
 }
 
-// size is the number of values of a transformed image.
-func (t Transform) size() int { return len(t.Mean) * t.Crop * t.Crop }
+// middle is im without the ends that make it more than aspect times longer than wide.
+func middle(im *imaging.Image, aspect int) *imaging.Image {
+	return centre(im, min(im.W, aspect*im.H), min(im.H, aspect*im.W))
+}
+
+// centre is the middle w x h pixels of im.
+func centre(im *imaging.Image, w, h int) *imaging.Image {
+	if w == im.W && h == im.H {
+		return im
+	}
+	return im.Crop(imaging.Box{Left: (im.W - w) / 2, Top: (im.H - h) / 2, Width: w, Height: h})
+}
+
+// whole is im with the shorter side resized to Crop, and both sides cut to multiples of Multiple.
+func (t Transform) whole(im *imaging.Image) *imaging.Image {
+	im = middle(im, maxWholeAspect).ResizeShorter(t.Crop, imaging.Bicubic)
+	return centre(im, im.W/t.Multiple*t.Multiple, im.H/t.Multiple*t.Multiple)
+}

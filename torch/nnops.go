@@ -12,6 +12,7 @@ var (
 	opLogSoftmax = aten("log_softmax.int")
 	opConv2d     = aten("conv2d")
 	opBicubic    = aten("upsample_bicubic2d")
+	opBilinear   = aten("upsample_bilinear2d")
 	opWeightNorm = aten("_weight_norm")
 
 	// pointwise.cpp: float32 and bfloat16 on the CPU, a pass each
@@ -94,6 +95,11 @@ func (t *Tensor) Conv2d(w, b *Tensor, stride, padding int) *Tensor {
 // need not be h/H and w/W.
 func (t *Tensor) Bicubic(h, w int, scaleH, scaleW float64) *Tensor {
 	return opBicubic.one(t, []int{h, w}, false, scaleH, scaleW)
+}
+
+// Bilinear is Bicubic with PyTorch's bilinear kernel.
+func (t *Tensor) Bilinear(h, w int, scaleH, scaleW float64) *Tensor {
+	return opBilinear.one(t, []int{h, w}, false, scaleH, scaleW)
 }
 
 // WeightNorm returns g v / |v|, the norm taken over each row of v (O, I); g is (O, 1).

@@ -11,6 +11,7 @@ var (
 	opTopK          = aten("topk")
 	opMatmul        = aten("matmul")
 	opMM            = aten("mm")
+	opAddMM_        = aten("addmm_")
 	opCumSum        = aten("cumsum")
 	opSort          = aten("sort")
 )
@@ -56,3 +57,6 @@ func (t *Tensor) Matmul(u *Tensor) *Tensor { return opMatmul.one(t, u) }
 
 // MM returns the product of two matrices.
 func (t *Tensor) MM(u *Tensor) *Tensor { return opMM.one(t, u) }
+
+// AddMM_ makes t beta*t plus the product of the matrices a and b.
+func (t *Tensor) AddMM_(a, b *Tensor, beta float64) *Tensor { return opAddMM_.inplace(t, a, b, beta) }

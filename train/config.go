@@ -37,6 +37,7 @@ type Config struct {
 	NumHeads   int     `name:"num_heads" range:"[0,1024]" help:"attention heads in place of the architecture's, for Swin those of the first stage; 0: its own"`
 	DropPath   float64 `name:"drop_path" range:"[0,1)" help:"share of residual branches that the student's last block drops; earlier blocks drop fewer"`
 	InitStd    float64 `name:"init_std" range:"[0,1]" help:"standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs), with which narrow networks learn sooner"`
+	MeanPool   bool    `name:"use_mean_pooling" arg:"BOOL" help:"the [CLS] output is the normed mean of the patch tokens (ViT; always so of a Swin). Networks of a few blocks learn sooner with it"`
 	InitValues float64 `name:"init_values" alias:"layer_scale" range:"[0,)" help:"initial LayerScale; 0: none"`
 
 	Depths []float64 `name:"depths" arg:"N ..." range:"[1,1024]" empty:"true" help:"blocks of each stage in place of the architecture's (Swin), such as 2 2 6 2; without: its own"`

@@ -25,11 +25,19 @@ type Net struct {
 	Source      string // the file
 	Prefix      string // of its names in the file, for example "teacher.backbone."
 	Epoch, Step int    // how far it was trained; 0 where the file does not say
+	Inferred    bool   // Config was read off the shapes of a foreign file, which do not tell NumHeads
 	path        *nn.Path
 }
 
 // Close frees the parameters.
-func (n *Net) Close() { n.path.Free() }
+func (n *Net) Close() {
+	if n.path != nil {
+		n.path.Free()
+	}
+}
+
+// State lists the parameters by name.
+func (n *Net) State() []nn.Named { return n.path.State() }
 
 // Untrained builds the network of n anew, with fresh initial values.
 func (n *Net) Untrained(d torch.Device) (*Net, error) {
@@ -44,6 +52,16 @@ func (n *Net) Untrained(d torch.Device) (*Net, error) {
 // OpenNet loads a backbone on device d, from a run's folder (its latest checkpoint) or from a checkpoint file: one
 // of this program, or weights with the reference's names. which is "teacher" or "student", where the file has both.
 func OpenNet(path, which string, d torch.Device) (*Net, error) {
+	n, err := FindNet(path, which)
+	if err != nil {
+		return nil, err
+	}
+	return n, n.Load(d)
+}
+
+// FindNet is the first half of [OpenNet]: it reads what network a file holds, which costs little. [Net.Load] reads
+// the parameters.
+func FindNet(path, which string) (*Net, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		latest := LatestCheckpoint(path)
 		if _, err := os.Stat(latest); err != nil {
@@ -71,12 +89,19 @@ func OpenNet(path, which string, d torch.Device) (*Net, error) {
 		}
 	} else if n.Config, err = inferConfig(f, n.Prefix); err != nil {
 		return nil, err
+	} else {
+		n.Inferred = true
 	}
-	return n, n.fill(f, d)
+	return n, nil
 }
 
-// fill builds the network and reads its parameters.
-func (n *Net) fill(f *ckpt.Checkpoint, d torch.Device) (err error) {
+// Load builds the network that [FindNet] found, on device d, and reads its parameters.
+func (n *Net) Load(d torch.Device) error {
+	f, err := ckpt.Open(n.Source)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	c := n.Config.Backbone()
 	c.Masked = c.Masked && f.Has(n.Prefix+"masked_embed")
 	n.path = nn.NewPath(0, d)

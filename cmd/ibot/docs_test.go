@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ibot/eval"
 	"ibot/internal/settings"
 	"ibot/train"
 )
@@ -32,8 +33,33 @@ lists these settings too. Each is a flag (` + "`--lr 1e-3`" + `), and a key of r
 // TestSettingsDoc compares docs/settings.md with the settings that there are; -update rewrites it.
 func TestSettingsDoc(t *testing.T) {
 	c := train.Default()
-	want := settingsHead + strings.ReplaceAll(settings.Markdown(&c), "### ", "## ")
-	path := filepath.Join(root, "docs", "settings.md")
+	checkGenerated(t, "settings.md", settingsHead+strings.ReplaceAll(settings.Markdown(&c), "### ", "## "))
+}
+
+const protocolsHead = `# Settings of the protocols
+
+` + "```sh run\n./ibot eval --help\n```" + `
+
+lists the protocols, and ` + "`./ibot eval NAME --help`" + ` the settings of one, with those that all have:
+network, images, device, cache. What the protocols do is in [evaluate.md](evaluate.md).
+
+<!-- Generated from the protocols' settings: go test ./cmd/ibot -run TestSettingsDoc -update -->
+`
+
+// TestSettingsDocOfProtocols does the same for docs/protocols.md.
+func TestSettingsDocOfProtocols(t *testing.T) {
+	want := protocolsHead
+	for _, kind := range eval.Protocols() {
+		want += "\n## " + kind.Name + "\n\n" + strings.Join(strings.Fields(kind.Long), " ") + "\n\n" +
+			"`--data`: " + kind.Data + ".\n\n" + settings.Markdown(kind.New())
+	}
+	checkGenerated(t, "protocols.md", want)
+}
+
+// checkGenerated compares a page of the documentation with what it should be; -update rewrites it.
+func checkGenerated(t *testing.T, name, want string) {
+	t.Helper()
+	path := filepath.Join(root, "docs", name)
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -44,7 +70,7 @@ func TestSettingsDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not that of the settings in train/config.go; to write it anew:\n\tgo test ./cmd/ibot -run TestSettingsDoc -update", path)
+		t.Errorf("%s is not that of the settings in the code; to write it anew:\n\tgo test ./cmd/ibot -run TestSettingsDoc -update", path)
 	}
 }
 

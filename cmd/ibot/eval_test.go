@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ibot/eval"
 	"ibot/torch"
 )
 
@@ -48,13 +49,19 @@ func TestEvalKNN(t *testing.T) {
 	}
 }
 
+// knnJSON is what ibot eval knn --json prints.
+type knnJSON struct {
+	reportHead
+	eval.KNNReport
+}
+
 func TestEvalKNNJSON(t *testing.T) {
 	dir := draw(t, "4", "60")
 	broken := filepath.Join(filepath.Dir(firstImage(t, dir)), "zzz.png")
 	if err := os.WriteFile(broken, []byte("no image"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	read := func(args ...string) (r knnReport) {
+	read := func(args ...string) (r knnJSON) {
 		code, stdout, stderr := ibot(t, append([]string{"eval", "knn", "--json", "--ckpt", goldenCheckpoint}, args...)...)
 		if code != exitOK {
 			t.Fatalf("%q: code %d, stderr %s", args, code, stderr)
@@ -91,7 +98,7 @@ func TestEvalKNNErrors(t *testing.T) {
 		want string
 	}{
 		{"--data " + dir, exitUsage, "eval knn needs --ckpt RUN|FILE, the network to score"},
-		{"--ckpt x", exitUsage, "eval knn needs --data DIR, the labelled images"},
+		{"--ckpt x", exitUsage, "eval knn needs --data DIR, the images"},
 		{"--ckpt x --data y --k 0", exitUsage, "--k: "},
 		{"--ckpt x --data y --k 2.5", exitUsage, "--k: want whole numbers, found 2.5"},
 		{"--ckpt x --data y --net neither", exitUsage, "--net: "},
@@ -102,7 +109,7 @@ func TestEvalKNNErrors(t *testing.T) {
 		{"--ckpt " + run + " --data " + dir, exitError, "holds no run"},
 		{"--ckpt ../../testdata/goldens/e_knn.npz --data " + dir, exitError, "holds no vision transformer"},
 		{"--ckpt " + firstImage(t, dir) + " --data " + dir, exitError, "ckpt: "},
-		{"--ckpt " + goldenCheckpoint + " --data " + dir + " --img_size 4", exitUsage, "--img_size 4 is smaller than a patch of the network, 8 pixels"},
+		{"--ckpt " + goldenCheckpoint + " --data " + dir + " --img_size 4", exitUsage, "--img_size: 4 is smaller than a patch of the network, 8 pixels"},
 		{"--ckpt " + goldenCheckpoint + " --data " + dir + " --n_last_blocks 4", exitError, "the network has 3"},
 		{"--ckpt " + goldenCheckpoint + " --data " + dir + " --device tpu", exitError, `unknown device "tpu"`},
 		{"--ckpt " + goldenCheckpoint + " --data " + dir + " --k 200", exitError, "eval: 200 neighbours were asked for, but there are only 48 images"},

@@ -153,7 +153,7 @@ func TestPretrainAgain(t *testing.T) {
 // TestEvalOfARun: the score of a run is that of its latest checkpoint, and the last one that was taken online.
 func TestEvalOfARun(t *testing.T) {
 	dir, run, _ := tinyRun(t)
-	score := func(path string) (r knnReport) {
+	score := func(path string) (r knnJSON) {
 		code, stdout, stderr := ibot(t, "eval", "knn", "--ckpt", path, "--data", dir, "--k", "20", "--json")
 		if code != exitOK {
 			t.Fatalf("%s: code %d, stderr %s", path, code, stderr)

@@ -36,7 +36,11 @@ func TestSwin(t *testing.T) {
 	for _, features := range [][]string{{}, {"--n_last_blocks", "3"}, {"--avgpool", "1"}, {"--avgpool", "2", "--net", "student"}, {"--precision", "bf16", "--img_size", "40"}} {
 		args := append([]string{"eval", "knn", "--ckpt", run, "--data", images, "--k", "3", "--json"}, features...)
 		code, stdout, stderr := ibot(t, args...)
-		var r knnReport
+		var r struct {
+			Arch    string
+			Step    int
+			Results []json.RawMessage
+		}
 		if err := json.Unmarshal([]byte(stdout), &r); code != exitOK || err != nil {
 			t.Errorf("%q: code %d, %v, stderr %s", features, code, err, stderr)
 			continue

@@ -39,8 +39,8 @@ func Usage(fs *pflag.FlagSet, width int) string {
 	sorted := fs.SortFlags
 	fs.SortFlags = false // VisitAll in the order of the fields
 	fs.VisitAll(func(flag *pflag.Flag) {
-		if f, ok := BoundTo(flag); ok {
-			add(f.Group, f.entry(flag.DefValue))
+		if f, ok := BoundTo(flag); ok && !flag.Hidden {
+			add(f.Group, f.entry(flag))
 		}
 	})
 	fs.VisitAll(func(flag *pflag.Flag) {
@@ -74,9 +74,9 @@ func Usage(fs *pflag.FlagSet, width int) string {
 type entry struct{ flag, help string }
 
 // entry returns the field's line, with its default unless that is empty or false.
-func (f Field) entry(def string) entry {
-	e := entry{flag: strings.TrimSpace("--" + f.Name + " " + f.Arg), help: f.Help}
-	if def != "" && def != "false" {
+func (f Field) entry(flag *pflag.Flag) entry {
+	e := entry{flag: strings.TrimSpace("--" + f.Name + " " + f.Arg), help: flag.Usage}
+	if def := flag.DefValue; def != "" && def != "false" {
 		e.help += " [" + def + "]"
 	}
 	return e
