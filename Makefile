@@ -7,7 +7,7 @@ VCS := $(shell git log -1 >/dev/null 2>&1 || echo -buildvcs=false)
 GOFILES = $(shell find . -name '*.go' -not -path './.*' -not -name 'zengine.go')
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-engines race fuzz lint fmt engine engine-cached clean help
+.PHONY: build demo test test-engines test-browser race fuzz lint fmt engine engine-cached clean help
 
 build: engine-cached ## find the engine and build the program (the default)
 	go build $(VCS) -o ibot ./cmd/ibot
@@ -20,6 +20,10 @@ test: lint ## everything a fresh machine needs, then all checks and tests
 
 test-engines: ## the tests that need libtorch, on Debian's 1.13 and on the newest wheel
 	scripts/test-engines
+
+test-browser: engine-cached ## the report in headless Chromium, installed from apt where it is missing
+	scripts/chromium
+	go test -count=1 -tags browser -run TestReportInBrowser ./cmd/ibot
 
 race: ## the tests of the rooms that know no engine, under the race detector
 	go test -race $$(go list ./imaging/... ./metrics/... ./rng/... ./ckpt/... ./data/... ./internal/... | grep -v internal/golden)

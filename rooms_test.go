@@ -28,9 +28,10 @@ var floors = map[string]int{
 	"internal/golden": 2, // reads goldens into tensors, for tests alone
 	"method":          3,
 	"train":           4,
-	"eval":            5, "dense": 5, "analysis": 5,
-	"serve": 6,
-	"cmd":   7,
+	"eval":            5, "dense": 5,
+	"analysis": 6, // its studies read images as evaluations do
+	"serve":    7,
+	"cmd":      8,
 }
 
 // The rooms that build without libtorch, tests included; those low ones that do not; and those that

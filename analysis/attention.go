@@ -15,7 +15,7 @@ import (
 	"ibot/torch"
 )
 
-// AttentionMap is what the [CLS] token of one image attends to in the last block, head by head.
+// AttentionMap is what the [CLS] token of one image attends to in a block, head by head.
 type AttentionMap struct {
 	Rows, Cols    int         // the grid of patches
 	Width, Height int         // the pixels that the grid covers, from the image's upper left corner on
@@ -44,6 +44,14 @@ func (m AttentionMap) Mean() []float64 {
 // It errs where an image is smaller than a patch or has other channels than mean, std and b; where
 // b has no attention between [CLS] and all patches; and on what the engine reports.
 func Attention(b backbone.Backbone, images []*imaging.Image, mean, std []float32, d torch.Device) ([]AttentionMap, error) {
+	return attend(b.LastSelfAttention, b, images, mean, std, d)
+}
+
+// weights returns the attention weights of a block, (B, heads, 1+N, 1+N).
+type weights func(m nn.Mode, x *torch.Tensor) *torch.Tensor
+
+// attend is [Attention] of whichever block.
+func attend(of weights, b backbone.Backbone, images []*imaging.Image, mean, std []float32, d torch.Device) ([]AttentionMap, error) {
 	maps := make([]AttentionMap, len(images))
 	for i, im := range images {
 		if im.C != len(mean) || im.C != len(std) {
@@ -59,7 +67,7 @@ func Attention(b backbone.Backbone, images []*imaging.Image, mean, std []float32
 		im.ToCHW(pixels, mean, std)
 		err := torch.Run(func() (err error) {
 			x := torch.New(pixels, 1, im.C, height, width).ToDevice(d)
-			torch.NoGrad(func() { maps[i], err = clsAttention(b, x) })
+			torch.NoGrad(func() { maps[i], err = clsAttention(of, b, x) })
 			return err
 		})
 		if err != nil {
@@ -72,7 +80,7 @@ func Attention(b backbone.Backbone, images []*imaging.Image, mean, std []float32
 // clsAttention is the attention map of one image, x (1, C, H, W). One at a time, because the
 // weights between all tokens take room: 311 MB for an image of 480 pixels with patches of 8 and six
 // heads.
-func clsAttention(b backbone.Backbone, x *torch.Tensor) (AttentionMap, error) {
+func clsAttention(of weights, b backbone.Backbone, x *torch.Tensor) (AttentionMap, error) {
 	m := AttentionMap{Width: x.Size(3), Height: x.Size(2)}
 	m.Rows, m.Cols = b.Grid(m.Height, m.Width)
 	N := m.Rows * m.Cols
@@ -81,12 +89,12 @@ func clsAttention(b backbone.Backbone, x *torch.Tensor) (AttentionMap, error) {
 		m.Heads = slices.Collect(slices.Chunk(mean, N))
 		return m, nil
 	}
-	weights := b.LastSelfAttention(nn.Eval, x)
-	if s := weights.Shape(); len(s) != 4 || s[0] != 1 || s[2] != 1+N || s[3] != 1+N {
+	all := of(nn.Eval, x)
+	if s := all.Shape(); len(s) != 4 || s[0] != 1 || s[2] != 1+N || s[3] != 1+N {
 		return m, fmt.Errorf("want weights between [CLS] and %d patches, (1, heads, %d, %d), found %v; the architecture has no such map, use a ViT",
 			N, 1+N, 1+N, s)
 	}
-	cls := torch.Read[float64](weights.Select(0, 0).Select(1, 0).From(1, 1)) // (heads, N): row [CLS], columns of patches
+	cls := torch.Read[float64](all.Select(0, 0).Select(1, 0).From(1, 1)) // (heads, N): row [CLS], columns of patches
 	m.Heads = slices.Collect(slices.Chunk(cls, N))
 	return m, nil
 }
@@ -138,39 +146,47 @@ func AttentionSheet(path string, images []*imaging.Image, maps []AttentionMap, n
 		return fmt.Errorf("analysis: %d images, %d attention maps and %d names for %s; want as many of each, and one or more",
 			len(images), len(maps), len(names), path)
 	}
-	sheet := chart.Sheet{
-		Title:   "Self-attention of [CLS] in the last block",
-		Columns: []string{"image", fmt.Sprintf("%.0f %% of mass", 100*AttentionShare), "mean"},
-		Rows:    names,
-		Cell:    attentionCell,
-	}
-	heads := 0
-	for i, m := range maps {
-		row, err := attentionRow(images[i], m)
-		if err != nil {
-			return fmt.Errorf("analysis: row %d of %s: %w", i, path, err)
-		}
-		sheet.Cells = append(sheet.Cells, row)
-		heads = max(heads, len(m.Heads))
-	}
-	for h := range heads {
-		sheet.Columns = append(sheet.Columns, fmt.Sprint("head ", h+1))
-	}
-	bar, err := colourBar()
+	figure, err := attentionFigure(images, maps, names, AttentionShare)
 	if err != nil {
-		return fmt.Errorf("analysis: %w", err)
+		return fmt.Errorf("%w (for %s)", err, path)
 	}
-	sheet.Columns = append(sheet.Columns, "0 to max")
-	sheet.Cells[0] = append(sheet.Cells[0], make([]image.Image, heads-len(maps[0].Heads))...)
-	sheet.Cells[0] = append(sheet.Cells[0], bar)
-	if err := sheet.WriteFile(path); err != nil {
+	if err := figure.WriteFile(path); err != nil {
 		return fmt.Errorf("analysis: %w", err)
 	}
 	return nil
 }
 
+// attentionFigure is the sheet of [AttentionSheet], whose second column keeps the given share.
+func attentionFigure(images []*imaging.Image, maps []AttentionMap, names []string, share float64) (Figure, error) {
+	f := Figure{
+		Name: "attention",
+		Caption: fmt.Sprintf("What [CLS], the token that stands for the whole image, attends to. Bright is much. "+
+			"The second picture keeps the fewest patches that hold %.0f %% of the mean map.", 100*share),
+		Sheet: chart.Sheet{
+			Title:   "Self-attention of [CLS] in the last block",
+			Columns: []string{"image", fmt.Sprintf("%.0f %% of mass", 100*share), "mean"},
+			Cell:    attentionCell,
+			Scale:   &chart.Scale{Low: "0", High: "max", Opacity: attentionOpacity},
+		},
+	}
+	heads := 0
+	for i, m := range maps {
+		row, err := attentionRow(images[i], m, share)
+		if err != nil {
+			return f, fmt.Errorf("analysis: attention map %d: %w", i, err)
+		}
+		f.Cells = append(f.Cells, row)
+		heads = max(heads, len(m.Heads))
+	}
+	for h := range heads {
+		f.Columns = append(f.Columns, fmt.Sprint("head ", h+1))
+	}
+	f.Rows = names
+	return f, nil
+}
+
 // attentionRow draws the pictures of one image.
-func attentionRow(im *imaging.Image, m AttentionMap) ([]image.Image, error) {
+func attentionRow(im *imaging.Image, m AttentionMap, share float64) ([]image.Image, error) {
 	if m.Width < 1 || m.Height < 1 || m.Width > im.W || m.Height > im.H {
 		return nil, fmt.Errorf("the map covers %d x %d pixels of an image of %d x %d; give it the image that it was made from",
 			m.Width, m.Height, im.W, im.H)
@@ -186,7 +202,7 @@ func attentionRow(im *imaging.Image, m AttentionMap) ([]image.Image, error) {
 	colour := im.Crop(imaging.Box{Width: m.Width, Height: m.Height}).ToImage()
 	under := pale(colour)
 	mean := m.Mean()
-	rest := TopMass(mean, AttentionShare)
+	rest := TopMass(mean, share)
 	for i := range rest {
 		rest[i] = !rest[i]
 	}
@@ -221,20 +237,4 @@ func pale(img image.Image) *image.Gray {
 		gray.Pix[i] = 80 + uint8(int(v)*3/8)
 	}
 	return gray
-}
-
-// colourBar is the scale of the maps, the maximum at the top, over a middle gray.
-func colourBar() (image.Image, error) {
-	steps := make([]float64, attentionCell)
-	for i := range steps {
-		steps[i] = float64(len(steps) - i)
-	}
-	gray := image.NewGray(image.Rect(0, 0, 1, 1))
-	gray.Pix[0] = 0x80
-	return chart.Heat(steps, 1, len(steps), chart.HeatOptions{
-		Width:   attentionCell / 8,
-		Height:  attentionCell,
-		Under:   gray,
-		Opacity: attentionOpacity,
-	})
 }

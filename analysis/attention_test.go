@@ -111,7 +111,7 @@ func TestAttentionGolden(t *testing.T) {
 			x, want := f.Tensor(c.x), f.Floats(c.want)
 			N := c.grid * c.grid
 			for i := range x.Size(0) {
-				m, err := clsAttention(b, x.Slice(0, i, i+1))
+				m, err := clsAttention(b.LastSelfAttention, b, x.Slice(0, i, i+1))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -344,12 +344,13 @@ func TestAttentionSheet(t *testing.T) {
 	if n, _ := pixels(img, empty, white); n != 160*160 {
 		t.Errorf("the place of a head that is not there has %d white pixels, want %d", n, 160*160)
 	}
-	bar := empty.Add(image.Pt(pitch, 0))
-	if n, _ := pixels(img, bar, white); n != 140*160 {
-		t.Errorf("beside the bar are %d white pixels, want %d", n, 140*160)
+	bar := image.Rect(0, 0, 22, 160).Add(empty.Min).Add(image.Pt(pitch, 0))
+	if n, _ := pixels(img, bar, white); n != 0 {
+		t.Errorf("the bar has %d white pixels, want none", n)
 	}
-	if got, want := img.Bounds().Max.X, bar.Max.X+20; got != want {
-		t.Errorf("the sheet is %d wide, want %d", got, want)
+	beside := image.Rect(bar.Max.X, bar.Min.Y+30, img.Bounds().Max.X, bar.Max.Y-30)
+	if n, _ := pixels(img, beside, white); n != beside.Dx()*beside.Dy() || beside.Dx() < 30 {
+		t.Errorf("beside the bar are %d white pixels in %v, want all", n, beside)
 	}
 
 	again := filepath.Join(t.TempDir(), "again.png")
@@ -419,7 +420,7 @@ func TestAttentionSheetOfNaN(t *testing.T) {
 	img := readPNG(t, path)
 	gray := uint8(80 + 75*3/8) // the luma of (250, 0, 0) is 75
 	row := img.Bounds()
-	row.Min.Y = row.Max.Y - 20 - 160
+	row.Min.Y, row.Max.X = row.Max.Y-20-80, 20+4*168 // without the bar
 	if n, _ := pixels(img, row, color.NRGBA{gray, gray, gray, 255}); n != 2*160*80 {
 		t.Errorf("got %d pixels of the pale image, want %d: mean and one head", n, 2*160*80)
 	}

@@ -38,11 +38,7 @@ const (
 // over, such as the last one of a run that is being written. It errs where there is no
 // metrics.jsonl, it is something else, or a picture cannot be written.
 func Curves(run string) error {
-	h, err := readHistory(filepath.Join(run, "metrics.jsonl"))
-	if err != nil {
-		return err
-	}
-	outputs, err := readOutDim(filepath.Join(run, "config.yaml"))
+	h, outputs, err := readRun(run)
 	if err != nil {
 		return err
 	}
@@ -116,6 +112,16 @@ func drawLines(path string, o chart.Options, curves []chart.Series, levels ...ch
 		return fmt.Errorf("analysis: %w", err)
 	}
 	return nil
+}
+
+// readRun reads what the run in a folder recorded, and how many outputs it has; 0 where that is not known.
+func readRun(run string) (*history, int, error) {
+	h, err := readHistory(filepath.Join(run, "metrics.jsonl"))
+	if err != nil {
+		return nil, 0, err
+	}
+	outputs, err := readOutDim(filepath.Join(run, "config.yaml"))
+	return h, outputs, err
 }
 
 // readOutDim reads the number of outputs from a run's settings; 0 where they or it are missing.

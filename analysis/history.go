@@ -34,6 +34,10 @@ type entry struct {
 	Acc     number `json:"acc"`
 	Entropy number `json:"entropy"`
 
+	GradNorm number `json:"grad_norm"`
+	LR       number `json:"lr"`
+	ImgS     number `json:"img_s"`
+
 	NMI     number `json:"nmi"`
 	KNN     number `json:"knn"`
 	KNNTop5 number `json:"knn_top5"`
@@ -48,6 +52,7 @@ func blankEntry() entry {
 	nan := number(math.NaN())
 	return entry{
 		Step: nan, Epoch: nan, Loss: nan, Cls: nan, Patch: nan, Acc: nan, Entropy: nan,
+		GradNorm: nan, LR: nan, ImgS: nan,
 		NMI: nan, KNN: nan, KNNTop5: nan, KNNPixels: nan, KNNUntrained: nan,
 	}
 }

@@ -137,14 +137,21 @@ func (v *ViT) Positions(H, W int) *torch.Tensor {
 
 // LastSelfAttention returns the attention weights of the last block, (B, heads, 1+N, 1+N).
 func (v *ViT) LastSelfAttention(m nn.Mode, x *torch.Tensor) *torch.Tensor {
+	return v.SelfAttention(m, x, len(v.Blocks)-1)
+}
+
+// SelfAttention returns the attention weights of a block, (B, heads, 1+N, 1+N). Blocks count from 0.
+func (v *ViT) SelfAttention(m nn.Mode, x *torch.Tensor, block int) *torch.Tensor {
 	x = v.Prepare(x, nil)
-	last := len(v.Blocks) - 1
-	for _, b := range v.Blocks[:last] {
+	for _, b := range v.Blocks[:block] {
 		x = b.Forward(m, x)
 	}
-	b := v.Blocks[last]
+	b := v.Blocks[block]
 	return b.Attn.Weights(b.Norm1.ForLinear(x))
 }
+
+// NumBlocks is the number of blocks.
+func (v *ViT) NumBlocks() int { return len(v.Blocks) }
 
 // IntermediateLayers returns the normed tokens after each of the last n blocks; see [Backbone]. As in the
 // reference, mean pooling leaves these as they are, for it has no final norm.

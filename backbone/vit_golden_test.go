@@ -114,3 +114,19 @@ func TestMeanPooling(t *testing.T) {
 		})
 	})
 }
+
+// The attention of the last block is the reference's; that of the block before it, that of the network without the
+// last.
+func TestSelfAttentionOfBlocks(t *testing.T) {
+	f := golden.Open(t, "g_attention_features.npz")
+	v := load(t, tiny, "teacher")
+	shorter := *v
+	shorter.Blocks = v.Blocks[:2]
+	torch.Scope(func() {
+		torch.NoGrad(func() {
+			x := f.Tensor("x")
+			golden.Equal(t, "last", v.SelfAttention(nn.Eval, x, v.NumBlocks()-1), f.Tensor("last_attention"), forward)
+			golden.Equal(t, "second", v.SelfAttention(nn.Eval, x, 1), shorter.LastSelfAttention(nn.Eval, x), golden.Tolerance{})
+		})
+	})
+}

@@ -198,6 +198,37 @@ func collect(ctx context.Context, ds data.Dataset, o ExtractOptions, embed embed
 	return f, nil
 }
 
+// Stream brings all images of ds to the form that o.Transform says and hands them to visit, batch by
+// batch in the order of the set: the numbers of the images and their pixels (B, C, S, S) on
+// o.Device, without gradients. What visit makes and does not own is freed behind it, so memory does
+// not grow with the set.
+//
+// An image that cannot be read is left out of its batch and returned; more than 5 % of them are a
+// *[data.TooManyBad]. When ctx is done, Stream returns its error.
+func Stream(ctx context.Context, ds data.Dataset, o ExtractOptions, visit func(images []int, x *torch.Tensor) error) ([]data.BadImage, error) {
+	var bad []data.BadImage
+	done := 0
+	pixels := func(x *torch.Tensor) (*torch.Tensor, error) { return x, nil }
+	err := o.stream(ctx, ds, 0, pixels, func(b *batch, rows []*torch.Tensor) error {
+		bad = append(bad, b.bad(ds)...)
+		var images []int
+		var good []*torch.Tensor
+		for i, row := range rows {
+			if row != nil {
+				images, good = append(images, b.images[i]), append(good, row)
+			}
+		}
+		if done += len(rows); o.Progress != nil {
+			o.Progress(done)
+		}
+		if good == nil {
+			return nil
+		}
+		return visit(images, torch.Stack(good, 0))
+	})
+	return bad, err
+}
+
 // load loads image i as the network sees it; see decode.
 func (t Transform) load(ds data.Dataset, i int) (im *imaging.Image, unreadable, err error) {
 	if im, unreadable, err = t.decode(ds, i); im != nil {

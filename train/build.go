@@ -49,7 +49,7 @@ func (c Config) Backbone() backbone.Config {
 	b := backbone.Config{
 		Arch: c.Arch, ImgSize: c.ImgSize, PatchSize: c.PatchSize, InChans: c.InChans,
 		EmbedDim: c.EmbedDim, Depth: c.Depth, NumHeads: c.NumHeads, WindowSize: c.WindowSize,
-		DropPath: c.DropPath, LayerScale: c.InitValues, Masked: c.UseMaskedIM, MeanPooling: c.MeanPool,
+		DropPath: c.DropPath, LayerScale: c.InitValues, Masked: c.UseMaskedIM,
 	}
 	for _, depth := range c.Depths {
 		b.Depths = append(b.Depths, int(depth))

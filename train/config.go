@@ -37,7 +37,6 @@ type Config struct {
 	NumHeads   int     `name:"num_heads" range:"[0,1024]" help:"attention heads in place of the architecture's, for Swin those of the first stage; 0: its own"`
 	DropPath   float64 `name:"drop_path" range:"[0,1)" help:"share of residual branches that the student's last block drops; earlier blocks drop fewer"`
 	InitStd    float64 `name:"init_std" range:"[0,1]" help:"standard deviation of the initial weights of linear layers; 0: 1/sqrt(inputs), with which narrow networks learn sooner"`
-	MeanPool   bool    `name:"use_mean_pooling" arg:"BOOL" help:"the [CLS] output is the normed mean of the patch tokens (ViT; always so of a Swin). Networks of a few blocks learn sooner with it"`
 	InitValues float64 `name:"init_values" alias:"layer_scale" range:"[0,)" help:"initial LayerScale; 0: none"`
 
 	Depths []float64 `name:"depths" arg:"N ..." range:"[1,1024]" empty:"true" help:"blocks of each stage in place of the architecture's (Swin), such as 2 2 6 2; without: its own"`
@@ -109,6 +108,7 @@ type Config struct {
 	CkptEvery    int    `name:"ckpt_every" arg:"STEPS" range:"[0,)" help:"write the latest checkpoint every so many steps; 0: at the ends of epochs"`
 	LoadFrom     string `name:"load_from" arg:"FILE" help:"the reference's way to resume: a checkpoint, relative to RUN"`
 	LogEvery     int    `name:"log_every" arg:"STEPS" range:"[1,)" help:"write metrics every so many steps"`
+	ReportEvery  int    `name:"report_every" arg:"EPOCHS" range:"[0,)" help:"write report.html every so many epochs, and at the end; 0: never"`
 	KNNEvery     int    `name:"knn_every" arg:"EPOCHS" range:"[0,)" help:"k-NN score every so many epochs where there are labels; 0: never"`
 	KNNImages    int    `name:"knn_images" range:"[1,)" help:"labelled images that are looked up at most, and looked up in; evenly from all classes"`
 	KNNK         int    `name:"knn_k" range:"[1,)" help:"neighbours that vote"`
@@ -181,6 +181,7 @@ func Default() Config {
 
 		SaveCkptFreq: 40,
 		LogEvery:     10,
+		ReportEvery:  10,
 		KNNEvery:     1,
 		KNNImages:    2000,
 		KNNK:         20,

@@ -81,7 +81,7 @@ func (f *Folder) path(elem ...string) string {
 // there is nothing to move. What else lies in the folder stays.
 func (f *Folder) SetAside() (string, error) {
 	var move []string
-	for _, name := range []string{configFile, metricsFile, logFile, badFile, summaryFile, eventsDir, ckptDir, "*.png"} {
+	for _, name := range []string{configFile, metricsFile, logFile, badFile, summaryFile, eventsDir, ckptDir, "*.png", "report.html"} {
 		found, err := filepath.Glob(f.path(name))
 		if err != nil {
 			return "", fmt.Errorf("train: %w", err)

@@ -13,6 +13,7 @@ import (
 	"ibot/ckpt"
 	"ibot/internal/nearest"
 	"ibot/internal/settings"
+	"ibot/method"
 	"ibot/nn"
 	"ibot/rng"
 	"ibot/torch"
@@ -21,12 +22,13 @@ import (
 // Net is a trained backbone.
 type Net struct {
 	Backbone    backbone.Backbone
-	Config      Config // as far as the file tells: all of it for a run of this program
-	Source      string // the file
-	Prefix      string // of its names in the file, for example "teacher.backbone."
-	Epoch, Step int    // how far it was trained; 0 where the file does not say
-	Inferred    bool   // Config was read off the shapes of a foreign file, which do not tell NumHeads
-	path        *nn.Path
+	Config      Config       // as far as the file tells: all of it for a run of this program
+	Source      string       // the file
+	Prefix      string       // of its names in the file, for example "teacher.backbone."
+	Epoch, Step int          // how far it was trained; 0 where the file does not say
+	Inferred    bool         // Config was read off the shapes of a foreign file, which do not tell NumHeads
+	Head        *method.Head // nil until LoadHead
+	path, head  *nn.Path
 }
 
 // Close frees the parameters.
@@ -34,10 +36,16 @@ func (n *Net) Close() {
 	if n.path != nil {
 		n.path.Free()
 	}
+	if n.head != nil {
+		n.head.Free()
+	}
 }
 
 // State lists the parameters by name.
 func (n *Net) State() []nn.Named { return n.path.State() }
+
+// Params counts the trainable values of the backbone.
+func (n *Net) Params() int { return n.path.Count() }
 
 // Untrained builds the network of n anew, with fresh initial values.
 func (n *Net) Untrained(d torch.Device) (*Net, error) {

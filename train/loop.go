@@ -40,6 +40,9 @@ func (r *run) train(ctx context.Context) error {
 		if err := r.save(); err != nil {
 			return err
 		}
+		if err := r.summary().write(r.folder.path(summaryFile)); err != nil { // pictures speak of it
+			return err
+		}
 		return r.draw(AtEnd)
 	}
 	return nil
@@ -213,10 +216,10 @@ func (r *run) endEpoch(ctx context.Context) error {
 	if r.state.Step >= r.last() {
 		when = AtEnd
 	}
-	if err := r.draw(when); err != nil {
+	if err := r.summary().write(r.folder.path(summaryFile)); err != nil { // pictures speak of it
 		return err
 	}
-	if err := r.summary().write(r.folder.path(summaryFile)); err != nil {
+	if err := r.draw(when); err != nil {
 		return err
 	}
 	if r.state.Step < r.last() {

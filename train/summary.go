@@ -32,6 +32,19 @@ type Summary struct {
 	PeakMiB    int                `json:"peak_memory_mib"` // of this process
 }
 
+// ReadSummary reads what the run in a folder came to.
+func ReadSummary(run string) (Summary, error) {
+	var s Summary
+	b, err := os.ReadFile(SummaryPath(run))
+	if err != nil {
+		return s, fmt.Errorf("train: %w", err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("train: %s is no summary of a run: %w", SummaryPath(run), err)
+	}
+	return s, nil
+}
+
 func (r *run) summary() Summary {
 	s := Summary{
 		Run: r.folder.Dir, Arch: r.Config.Arch, Images: r.Images.Len(), Steps: r.state.Step, StepsOf: r.last(), Epochs: r.state.Epoch,

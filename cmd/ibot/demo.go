@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -86,12 +85,8 @@ func demoConfig(out string, seed int) (train.Config, error) {
 
 // finished reports whether the run in a folder has made all of its steps.
 func finished(run string) bool {
-	b, err := os.ReadFile(train.SummaryPath(run))
-	if err != nil {
-		return false
-	}
-	var s train.Summary
-	return json.Unmarshal(b, &s) == nil && s.Steps >= s.StepsOf
+	s, err := train.ReadSummary(run)
+	return err == nil && s.Steps >= s.StepsOf
 }
 
 // drawDemo draws the set unless it is there.
@@ -130,7 +125,7 @@ func printDemo(out io.Writer, s train.Summary, images string) error {
 	} {
 		fmt.Fprintf(&b, "  %-23s %5.1f %%  %s\n", row.name, row.score, strings.Repeat("█", int(row.score*.4)))
 	}
-	fmt.Fprintf(&b, "\n%s: views.png, attention.png, curves_*.png, checkpoints/\n", s.Run)
+	fmt.Fprintf(&b, "\n%s: report.html, views.png, attention.png, curves_*.png, checkpoints/\n", s.Run)
 	fmt.Fprintf(&b, "next: ibot eval knn --ckpt %s --data %s\n", s.Run, images)
 	_, err := io.WriteString(out, b.String())
 	return err

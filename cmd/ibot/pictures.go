@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -33,14 +35,20 @@ type pictures struct {
 	shown  []*imaging.Image // of the attention picture
 	names  []string
 	drawn  time.Time
+	log    *slog.Logger
 }
 
 // draw is [train.Options.Pictures].
-func (p *pictures) draw(run string, teacher *method.Net, when train.When) error {
-	switch {
-	case when == train.AtStart:
+func (p *pictures) draw(ctx context.Context, run string, teacher *method.Net, when train.When) error {
+	if when == train.AtStart {
 		return p.views(filepath.Join(run, viewsPicture), teacher)
-	case when == train.AfterEpoch && time.Since(p.drawn) < drawEvery:
+	}
+	if p.reportDue(run, when) {
+		if err := p.report(ctx, run, when); err != nil && ctx.Err() == nil {
+			p.log.Warn("no report", "because", err) // no reason not to go on
+		}
+	}
+	if when == train.AfterEpoch && time.Since(p.drawn) < drawEvery {
 		return nil
 	}
 	err := errors.Join(analysis.Curves(run), p.attention(filepath.Join(run, attentionPicture), teacher))
@@ -72,6 +80,42 @@ func (p *pictures) views(path string, teacher *method.Net) error {
 		return nil
 	}
 	return analysis.ViewsSheet(path, samples, c.GlobalCropsNumber, side, side)
+}
+
+// reportDue reports whether the report is to be written now.
+func (p *pictures) reportDue(run string, when train.When) bool {
+	every := p.config.ReportEvery
+	if every == 0 || when == train.AtEnd {
+		return every > 0
+	}
+	s, err := train.ReadSummary(run)
+	return err == nil && s.Epochs%every == 0
+}
+
+// report writes report.html, from the checkpoint that has just been written.
+func (p *pictures) report(ctx context.Context, run string, when train.When) error {
+	device, err := torch.ParseDevice(p.config.Device)
+	if err != nil {
+		return err
+	}
+	net, err := openStudiedNet(run, "teacher", device)
+	if err != nil {
+		return err
+	}
+	defer net.Close()
+	result, err := analysis.Report(ctx, analysis.Input{
+		Net: net.studied, Images: p.images, Run: run, Seed: rng.Seed(p.config.Seed), Workers: p.config.Workers,
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := result.Write(run); err != nil {
+		return err
+	}
+	if when == train.AtEnd && len(result.Lines) > 0 {
+		p.log.Info("report", "file", filepath.Join(run, analysis.ReportFile), "verdict", result.Lines[0])
+	}
+	return nil
 }
 
 // attention shows the self-attention of a few images, at twice the size of training where that is small.

@@ -13,6 +13,7 @@ import (
 
 	"ibot/backbone"
 	"ibot/internal/progress"
+	"ibot/method"
 	"ibot/recipes"
 	"ibot/torch"
 	"ibot/train"
@@ -83,8 +84,11 @@ func pretrain(ctx context.Context, c train.Config, notes []string, stderr io.Wri
 	if err != nil {
 		return train.Summary{}, err
 	}
-	drawer := &pictures{config: c, images: set.images}
-	o := train.Options{Config: c, Images: set.images, Pictures: drawer.draw, About: about(), Log: log, Bar: bar}
+	drawer := &pictures{config: c, images: set.images, log: log}
+	o := train.Options{Config: c, Images: set.images, About: about(), Log: log, Bar: bar}
+	o.Pictures = func(run string, teacher *method.Net, when train.When) error {
+		return drawer.draw(ctx, run, teacher, when)
+	}
 	log.Info("images", "count", set.images.Len(), "classes", len(set.images.Classes()))
 	if err := set.scores(ctx, &o); err != nil {
 		return train.Summary{}, err

@@ -19,7 +19,7 @@ import (
 
 // tiny is the command line of a run of 2 epochs of 6 steps, on 48 images of 4 classes.
 func tiny(images, run string, more ...string) []string {
-	return append([]string{"pretrain", "--recipe", "tiny", "--device", "cpu", "--data", images, "--out", run}, more...)
+	return append([]string{"pretrain", "--recipe", "tiny", "--device", "cpu", "--data", images, "--out", run, "--report_every", "0"}, more...)
 }
 
 // tinyRun is a finished run, with the images that it learnt from.

@@ -68,10 +68,24 @@ func Heat(values []float64, w, h int, o HeatOptions) (*image.NRGBA, error) {
 			if high > low {
 				t = v/(high-low) - low/(high-low)
 			}
-			img.SetNRGBA(x, y, mix(img.NRGBAAt(x, y), Viridis(t), opacity))
+			img.SetNRGBA(x, y, Mix(img.NRGBAAt(x, y), Viridis(t), opacity))
 		}
 	}
 	return img, nil
+}
+
+// Resample brings a map of w x h values, row by row, to width x height, as Heat does: bilinear between the
+// middles of the cells, NaN where a value that is needed is.
+func Resample(values []float64, w, h, width, height int) ([]float64, error) {
+	if w < 1 || h < 1 || len(values) != w*h || width < 1 || height < 1 || width > maxPixels/height {
+		return nil, fmt.Errorf("chart: cannot bring %d values of a map of %d x %d to %d x %d", len(values), w, h, width, height)
+	}
+	out := make([]float64, width*height)
+	for i := range out {
+		x, y := float64(i%width)+0.5, float64(i/width)+0.5
+		out[i] = blend(values, w, h, x/float64(width)*float64(w), y/float64(height)*float64(h))
+	}
+	return out, nil
 }
 
 // limits is the range of the finite values.
@@ -107,8 +121,8 @@ func blend(values []float64, w, h int, x, y float64) float64 {
 	return upper*(1-fy) + lower*fy
 }
 
-// mix is share of b and the rest of a, which is opaque.
-func mix(a, b color.NRGBA, share float64) color.NRGBA {
+// Mix is share of b and the rest of a, which is opaque.
+func Mix(a, b color.NRGBA, share float64) color.NRGBA {
 	one := func(a, b uint8) uint8 { return uint8(float64(a)*(1-share) + float64(b)*share + 0.5) }
 	return color.NRGBA{one(a.R, b.R), one(a.G, b.G), one(a.B, b.B), 0xff}
 }
@@ -118,7 +132,7 @@ func mix(a, b color.NRGBA, share float64) color.NRGBA {
 func Viridis(t float64) color.NRGBA {
 	at := min(max(t, 0), 1) * float64(len(viridis)-1)
 	i := min(int(at), len(viridis)-2)
-	return mix(viridis[i], viridis[i+1], at-float64(i))
+	return Mix(viridis[i], viridis[i+1], at-float64(i))
 }
 
 // viridis is every 15th of the map's 256 colours.

@@ -33,7 +33,7 @@ func MaskOverlay(img image.Image, mask []bool, gridH, gridW int) (*image.NRGBA, 
 			}
 			c := out.NRGBAAt(x, y)
 			luma := color.GrayModel.Convert(c).(color.Gray).Y
-			out.SetNRGBA(x, y, mix(color.NRGBA{luma, luma, luma, 0xff}, veil, 0.82))
+			out.SetNRGBA(x, y, Mix(color.NRGBA{luma, luma, luma, 0xff}, veil, 0.82))
 		}
 	}
 	return out, nil

@@ -136,7 +136,7 @@ func TestHeat(t *testing.T) {
 	if got, want := img.Bounds().Size(), image.Pt(10, 6); got != want {
 		t.Errorf("got size %v, want that of the picture, %v", got, want)
 	}
-	wantPixel(t, img, 9, 5, mix(red, dark, 0.25))
+	wantPixel(t, img, 9, 5, Mix(red, dark, 0.25))
 
 	img = heat([]float64{-math.MaxFloat64, math.MaxFloat64}, 2, 1, HeatOptions{Blocks: true})
 	if img.Bounds().Empty() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"strings"
 
 	"golang.org/x/image/draw"
 	xfont "golang.org/x/image/font"
@@ -16,9 +17,11 @@ import (
 type Sheet struct {
 	Title   string
 	Columns []string        // captions above the columns
-	Rows    []string        // captions to the left of the rows
+	Rows    []string        // captions to the left of the rows; a line feed begins a further line
 	Cells   [][]image.Image // row by row; nil leaves a place empty
+	Below   [][]string      // captions below the pictures; nil for none
 	Cell    int             // pixels of the longer side of a picture; 0 for 160
+	Scale   *Scale          // what the colours mean, drawn to the right; nil for none
 }
 
 const (
@@ -26,7 +29,7 @@ const (
 	sheetRim    = 20       // and around all
 	captionSize = 9        // points, of 2.67 pixels each
 	titleSize   = 13       // points
-	maxCaption  = 24       // characters of a caption beside something; more are cut off
+	maxCaption  = 24       // characters of a line of a caption beside something; more are cut off
 	maxPixels   = 64 << 20 // of a sheet
 )
 
@@ -59,21 +62,27 @@ func (s Sheet) Image() (*image.NRGBA, error) {
 		write(img, lay.caption, caption, x, lay.top-sheetGap-lay.caption.Metrics().Descent.Ceil(), quiet)
 	}
 	for r, row := range s.Cells {
-		y := lay.top + r*(lay.cell.Y+sheetGap)
+		y := lay.top + r*(lay.cell.Y+lay.below+sheetGap)
 		if r < len(s.Rows) {
-			m := lay.caption.Metrics()
-			middle := y + lay.cell.Y/2 + (m.Ascent.Ceil()-m.Descent.Ceil())/2
-			caption := shorten(s.Rows[r])
-			write(img, lay.caption, caption, lay.left-sheetGap-textWidth(lay.caption, caption), middle, quiet)
+			s.writeRow(img, lay, s.Rows[r], y)
 		}
 		for c, picture := range row {
 			if picture == nil {
 				continue
 			}
 			size := s.scaled(picture)
-			corner := image.Pt(lay.left+c*(lay.cell.X+sheetGap), y).Add(lay.cell.Sub(size).Div(2))
+			left := lay.left + c*(lay.cell.X+sheetGap)
+			corner := image.Pt(left, y).Add(lay.cell.Sub(size).Div(2))
 			place(img, image.Rectangle{corner, corner.Add(size)}, picture)
+			if r < len(s.Below) && c < len(s.Below[r]) {
+				text := fit(lay.caption, s.Below[r][c], lay.cell.X)
+				write(img, lay.caption, text, left+(lay.cell.X-textWidth(lay.caption, text))/2,
+					y+lay.cell.Y+lay.caption.Metrics().Ascent.Ceil(), quiet)
+			}
 		}
+	}
+	if s.Scale != nil {
+		s.Scale.draw(img, lay.caption, image.Rect(lay.right, lay.top, lay.right+scaleBar, lay.top+lay.cell.Y))
 	}
 	return img, nil
 }
@@ -83,7 +92,9 @@ type layout struct {
 	title, caption xfont.Face
 	columns        int
 	cell           image.Point // room for one picture
+	below          int         // and for the caption below it
 	left, top      int         // of the first picture
+	right          int         // where the scale begins
 	width, height  int
 }
 
@@ -113,21 +124,44 @@ func (s Sheet) layout() (layout, error) {
 		l.top += l.caption.Metrics().Height.Ceil() + sheetGap
 	}
 	for _, caption := range s.Rows {
-		l.left = max(l.left, sheetRim+textWidth(l.caption, shorten(caption))+sheetGap)
+		for line := range strings.Lines(caption) {
+			l.left = max(l.left, sheetRim+textWidth(l.caption, shorten(strings.TrimSuffix(line, "\n")))+sheetGap)
+		}
+	}
+	if s.Below != nil {
+		l.below = l.caption.Metrics().Height.Ceil()
 	}
 	// Counted in floats, which do not wrap round.
 	width := float64(l.left) + float64(l.columns)*float64(l.cell.X+sheetGap) - sheetGap + sheetRim
-	height := float64(l.top) + float64(len(s.Cells))*float64(l.cell.Y+sheetGap) - sheetGap + sheetRim
+	height := float64(l.top) + float64(len(s.Cells))*float64(l.cell.Y+l.below+sheetGap) - sheetGap + sheetRim
+	if s.Scale != nil {
+		width += float64(sheetGap + s.Scale.width(l.caption))
+	}
 	if width*height > maxPixels {
 		return layout{}, fmt.Errorf("chart: the sheet %q of %d x %d pictures would have %.0f x %.0f pixels, more than %d in all; "+
 			"show fewer or smaller ones", s.Title, len(s.Cells), l.columns, width, height, maxPixels)
 	}
 	// A long title widens the sheet rather than being cut, within reason.
 	l.width, l.height = int(width), int(height)
+	l.right = l.left + l.columns*(l.cell.X+sheetGap)
 	if need := textWidth(l.title, s.Title) + 2*sheetRim; need > l.width && need*l.height <= maxPixels {
 		l.width = need
 	}
 	return l, nil
+}
+
+// writeRow writes the caption of a row, right-aligned and in the middle of the height of its pictures.
+func (s Sheet) writeRow(img draw.Image, lay layout, caption string, y int) {
+	m := lay.caption.Metrics()
+	lines := strings.Split(caption, "\n")
+	base := y + lay.cell.Y/2 + (m.Ascent.Ceil()-m.Descent.Ceil())/2 - (len(lines)-1)*m.Height.Ceil()/2
+	for i, line := range lines {
+		line, colour := shorten(line), ink
+		if i > 0 {
+			colour = quiet
+		}
+		write(img, lay.caption, line, lay.left-sheetGap-textWidth(lay.caption, line), base+i*m.Height.Ceil(), colour)
+	}
 }
 
 // scaled is the size at which a picture is drawn.
