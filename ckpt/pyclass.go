@@ -39,6 +39,8 @@ func init() {
 		"builtins.frozenset":           newSet,
 		"__builtin__.frozenset":        newSet,
 		"_codecs.encode":               newBytes,
+		"builtins.bytes":               newEmptyBytes,
+		"__builtin__.bytes":            newEmptyBytes,
 		"pathlib.PosixPath":            newPath,
 		"pathlib.PurePosixPath":        newPath,
 		"pathlib._local.PosixPath":     newPath,
@@ -157,6 +159,14 @@ func newBytes(p *unpickler, args []any) (any, error) {
 		b = append(b, byte(r))
 	}
 	return b, nil
+}
+
+// newEmptyBytes is how protocols below 3 write b"".
+func newEmptyBytes(_ *unpickler, args []any) (any, error) {
+	if len(args) > 0 {
+		return nil, fmt.Errorf("%d arguments, want none", len(args))
+	}
+	return []byte{}, nil
 }
 
 // newPath joins the parts of a path, which settings often hold.

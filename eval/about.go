@@ -32,6 +32,8 @@ type About struct {
 	Resize   int       `json:"resize"`
 	Crop     int       `json:"crop"`
 	Multiple int       `json:"multiple,omitempty"` // see Transform
+	Longest  int       `json:"longest,omitempty"`
+	Square   bool      `json:"square,omitempty"`
 	Mean     []float32 `json:"mean"`
 	Std      []float32 `json:"std"`
 
@@ -40,12 +42,14 @@ type About struct {
 
 // setTransform notes how images are brought to the network.
 func (a *About) setTransform(t Transform) {
-	a.Resize, a.Crop, a.Multiple, a.Mean, a.Std = t.Resize, t.Crop, t.Multiple, t.Mean, t.Std
+	a.Resize, a.Crop, a.Multiple, a.Longest, a.Square, a.Mean, a.Std = t.Resize, t.Crop, t.Multiple, t.Longest, t.Square, t.Mean, t.Std
 }
 
 // transform is what setTransform noted.
 func (a About) transform() Transform {
-	return Transform{Resize: a.Resize, Crop: a.Crop, Multiple: a.Multiple, Mean: a.Mean, Std: a.Std}
+	return Transform{
+		Resize: a.Resize, Crop: a.Crop, Multiple: a.Multiple, Longest: a.Longest, Square: a.Square, Mean: a.Mean, Std: a.Std,
+	}
 }
 
 // key is equal for features that are equal: places are left out, contents are in.

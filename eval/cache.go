@@ -16,10 +16,10 @@ import (
 	"ibot/torch"
 )
 
-// cached are the features of ds from the cache, computed now where it has none. A file of the cache is
-// named after weights, images, transform and choice; one that grows is gone on with after an
-// interruption.
-func (r *Run) cached(ctx context.Context, source string, ds data.Dataset, o ExtractOptions, embed embedder, start func(done int)) (*Features, error) {
+// cached are the features of ds from the cache, computed now where it has none. about says what of the
+// tokens embed takes. A file of the cache is named after weights, images, transform and choice; one
+// that grows is gone on with after an interruption.
+func (r *Run) cached(ctx context.Context, source string, ds data.Dataset, o ExtractOptions, about About, embed embedder, start func(done int)) (*Features, error) {
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
@@ -27,12 +27,10 @@ func (r *Run) cached(ctx context.Context, source string, ds data.Dataset, o Extr
 	if err != nil {
 		return nil, err
 	}
-	about := About{
-		Checkpoint: r.Net.Source, Net: source, Weights: weights, Images: ImagesDigest(ds), Feature: fmt.Sprintf("avgpool %d", o.AvgPool),
-		LastBlocks: o.LastBlocks, Precision: o.numbers().Precision, Classes: ds.Classes(),
-	}
-	if source == RawPixels {
-		about.Checkpoint, about.Feature, about.LastBlocks = "", RawPixels, 0
+	about.Net, about.Weights, about.Images, about.Classes = source, weights, ImagesDigest(ds), ds.Classes()
+	about.Precision = o.numbers().Precision
+	if source != RawPixels {
+		about.Checkpoint = r.Net.Source
 	}
 	about.setTransform(o.Transform)
 	path := cachePath(r.Cache, about)

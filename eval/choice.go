@@ -14,10 +14,11 @@ import (
 type Choice struct {
 	// Feature is "cls", the [CLS] tokens of the last LastBlocks blocks, one after the other; "mean", the mean
 	// of the patches of the last block; "cls_mean", both; "gem", the generalised mean of the patches
-	// with exponent Power; or "patches", all patches (N, D).
+	// with exponent Power (Radenovic et al. 2019); "cls_gem", [CLS] and that; or "patches", all patches
+	// (N, D).
 	Feature    string
 	LastBlocks int
-	Power      float64 // of gem; the reference's copy detection has 4
+	Power      float64 // of gem and cls_gem; the reference's copy detection has 4
 
 	// Scales, where there are any, are factors by which an image is resized (bilinear); its feature
 	// is the mean over them, scaled to length 1.
@@ -25,7 +26,7 @@ type Choice struct {
 }
 
 // ChoiceNames are the features that there are.
-func ChoiceNames() []string { return []string{"cls", "mean", "cls_mean", "gem", "patches"} }
+func ChoiceNames() []string { return []string{"cls", "mean", "cls_mean", "gem", "cls_gem", "patches"} }
 
 // Validate says what makes no sense.
 func (c Choice) Validate() error {
@@ -36,7 +37,7 @@ func (c Choice) Validate() error {
 		return fmt.Errorf("eval: the last %d blocks; want 1 or more", c.LastBlocks)
 	case c.LastBlocks > 1 && c.Feature != "cls" && c.Feature != "cls_mean":
 		return fmt.Errorf("eval: %s is of the last block alone; %d blocks go with cls and cls_mean", c.Feature, c.LastBlocks)
-	case c.Feature == "gem" && !(c.Power > 0 && c.Power <= 100):
+	case c.pools() && !(c.Power > 0 && c.Power <= 100):
 		return fmt.Errorf("eval: a generalised mean with exponent %v; want one above 0 and at most 100", c.Power)
 	case c.Feature == "patches" && len(c.Scales) > 0:
 		return fmt.Errorf("eval: patches have no mean over several scales; choose another feature, or one scale")
@@ -48,6 +49,9 @@ func (c Choice) Validate() error {
 	}
 	return nil
 }
+
+// pools reports whether the choice has a generalised mean in it.
+func (c Choice) pools() bool { return c.Feature == "gem" || c.Feature == "cls_gem" }
 
 // embedder maps images to their features by the network b.
 func (c Choice) embedder(b backbone.Backbone, o ExtractOptions) embedder {
@@ -94,16 +98,25 @@ func (c Choice) single(b backbone.Backbone, x *torch.Tensor) (*torch.Tensor, err
 		return patches, nil
 	case "mean":
 		return patches.Mean(1), nil
-	case "gem": // the reference clamps at 1e-6
-		power := patches.ClampMin(1e-6).Log().MulScalar(c.Power).Exp().Mean(1)
-		return power.Log().DivScalar(c.Power).Exp(), nil
+	case "gem":
+		return gem(patches, c.Power), nil
 	}
 	var parts []*torch.Tensor
 	for _, tokens := range layers {
 		parts = append(parts, tokens.Select(1, 0).To(torch.Float32))
 	}
-	if c.Feature == "cls_mean" {
+	switch c.Feature {
+	case "cls_mean":
 		parts = append(parts, patches.Mean(1))
+	case "cls_gem":
+		parts = append(parts, gem(patches, c.Power))
 	}
 	return torch.Cat(parts, 1), nil
+}
+
+// gem is the generalised mean of patches (B, N, D), (B, D). As in the reference, they are clamped at
+// 1e-6.
+func gem(patches *torch.Tensor, power float64) *torch.Tensor {
+	mean := patches.ClampMin(1e-6).Log().MulScalar(power).Exp().Mean(1)
+	return mean.Log().DivScalar(power).Exp()
 }

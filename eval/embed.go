@@ -97,7 +97,7 @@ func (r *Run) about(ds data.Dataset, e Embedding) (a About, err error) {
 	}
 	a.Checkpoint, a.Images, a.Classes = r.Net.Source, ImagesDigest(ds), ds.Classes()
 	a.Feature, a.LastBlocks, a.Scales = e.Choice.Feature, e.Choice.LastBlocks, e.Choice.Scales
-	if a.Feature == "gem" {
+	if e.Choice.pools() {
 		a.Power = e.Choice.Power
 	}
 	a.Precision = e.Options.numbers().Precision

@@ -138,7 +138,7 @@ func (p *linearProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 		LabelledCounts: p.sets.counts(), Published: !p.Cached, Epochs: p.Epochs, Settings: o.numbers(), Notes: p.sets.notes,
 	}
 	if p.Cached {
-		report.Notes = append(report.Notes, "features were computed once, without random crops and flips: this is not the published protocol, and gives a little less")
+		report.Notes = append(report.Notes, cachedNote)
 	}
 	for _, source := range p.Sources() {
 		if err := p.score(ctx, r, source, report); err != nil {

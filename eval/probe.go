@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"slices"
 
 	"ibot/rng"
 	"ibot/torch"
@@ -37,32 +38,59 @@ func (p *probed) Close() {
 // run trains the heads and scores them on val after each epoch. As published, the best of all heads
 // and epochs is chosen by the very score that is reported.
 func (p probe) run(ctx context.Context, val *Features) (*probed, error) {
-	C, D := len(val.Classes), val.Dim()
-	s := newSweep(p.Heads, C, D, p.Seed, val.Device())
-	defer s.Close()
-	r := &probed{Best: -1}
-	for epoch := range p.Epochs {
-		rate := cosineRate(epoch, p.Epochs) * float64(p.BatchSize) / 256
-		if err := p.Batches(ctx, epoch, func(x, labels *torch.Tensor) { s.step(x, labels, rate) }); err != nil {
-			r.Close()
-			return nil, err
-		}
-		if err := p.score(ctx, s, val, epoch, r); err != nil {
-			r.Close()
-			return nil, err
-		}
-		if p.Progress != nil {
-			p.Progress(epoch+1, s.heads[r.Best].Best)
-		}
-	}
-	r.Heads = s.heads
-	top5, err := r.top5(ctx, val)
+	all, err := p.runs(ctx, []*Features{val})
 	if err != nil {
-		r.Close()
 		return nil, err
 	}
-	r.Top5 = top5
-	return r, nil
+	return all[0], nil
+}
+
+// runs is run for several kinds of features of the same images at once, each with heads of its own.
+// Those of a batch stand one after the other in its rows.
+func (p probe) runs(ctx context.Context, vals []*Features) (all []*probed, err error) {
+	var sweeps []*sweep
+	defer func() {
+		for i, s := range sweeps {
+			s.Close()
+			if err != nil {
+				all[i].Close()
+			}
+		}
+	}()
+	for _, val := range vals {
+		sweeps = append(sweeps, newSweep(slices.Clone(p.Heads), len(val.Classes), val.Dim(), p.Seed, val.Device()))
+		all = append(all, &probed{Best: -1})
+	}
+	for epoch := range p.Epochs {
+		rate := cosineRate(epoch, p.Epochs) * float64(p.BatchSize) / 256
+		err := p.Batches(ctx, epoch, func(x, labels *torch.Tensor) {
+			at := 0
+			for _, s := range sweeps {
+				s.step(x.Slice(1, at, at+s.D), labels, rate)
+				at += s.D
+			}
+		})
+		if err != nil {
+			return all, err
+		}
+		best := 0.
+		for i, s := range sweeps {
+			if err := p.score(ctx, s, vals[i], epoch, all[i]); err != nil {
+				return all, err
+			}
+			best = max(best, s.heads[all[i].Best].Best)
+		}
+		if p.Progress != nil {
+			p.Progress(epoch+1, best)
+		}
+	}
+	for i, s := range sweeps {
+		all[i].Heads = s.heads
+		if all[i].Top5, err = all[i].top5(ctx, vals[i]); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // score enters how the heads do on val after an epoch, and keeps the best of all so far.

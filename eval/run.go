@@ -127,7 +127,11 @@ func (r *Run) rows(ctx context.Context, source, part string, ds data.Dataset, s 
 		start(0)
 		return collect(ctx, ds, o, embed)
 	}
-	return r.cached(ctx, source, ds, o, embed, start)
+	about := About{Feature: fmt.Sprintf("avgpool %d", o.AvgPool), LastBlocks: max(1, o.LastBlocks)}
+	if source == RawPixels {
+		about = About{Feature: RawPixels}
+	}
+	return r.cached(ctx, source, ds, o, about, embed, start)
 }
 
 // network is the network of a source of features, nil for pixels.

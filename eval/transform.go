@@ -17,6 +17,11 @@ type Transform struct {
 	// Multiple, where it is not 0, leaves images whole: the shorter side is resized to Crop, and of
 	// either side only what is over a multiple of Multiple pixels, a patch as a rule, is cut off.
 	Multiple int
+	// Longest, where it is not 0, leaves images whole as well: they are shrunk until no side is longer
+	// (Pillow's thumbnail), and neither enlarged nor cut.
+	Longest int
+	// Square brings images to Crop x Crop pixels whatever their proportions; nothing is cut off.
+	Square bool
 }
 
 // wholeBelow is the side of a crop below which images are not resized larger than the crop.
@@ -48,6 +53,8 @@ func (t Transform) Validate() error {
 	case t.Crop < 1 || t.Crop > maxSize || t.Resize < t.Crop || t.Resize > 2*maxSize:
 		return fmt.Errorf("eval: resize %d and crop %d pixels; want 1 <= crop <= %d and crop <= resize <= %d",
 			t.Resize, t.Crop, maxSize, 2*maxSize)
+	case t.Longest < 0 || t.Longest > maxSize:
+		return fmt.Errorf("eval: images of at most %d pixels a side; want from 1 to %d", t.Longest, maxSize)
 	case t.Multiple < 0 || t.Multiple > t.Crop:
 		return fmt.Errorf("eval: images cut to multiples of %d pixels; want from 1 to %d", t.Multiple, t.Crop)
 	case len(t.Mean) == 0 || len(t.Mean) != len(t.Std):
@@ -71,8 +78,13 @@ const maxWholeAspect = 8
 // Pixels returns the pixels of im that the network sees, Crop x Crop of them unless images are left
 // whole, before they are normalised. The result may be im itself.
 func (t Transform) Pixels(im *imaging.Image) *imaging.Image {
-	if t.Multiple > 0 {
+	switch {
+	case t.Multiple > 0:
 		return t.whole(im)
+	case t.Longest > 0:
+		return middle(im, maxAspect).Thumbnail(t.Longest)
+	case t.Square:
+		return im.Resize(t.Crop, t.Crop, imaging.Bicubic)
 	}
 	if im.W == t.Crop && im.H == t.Crop && t.Resize == t.Crop {
 		return im

@@ -6,6 +6,8 @@
 // also as gray, as the N channels of a TIFF, or as far as a truncated file goes. No file makes it
 // panic, or take memory for more pixels than it is allowed.
 //
+// [DecodeIndexed] reads masks, whose pixels are numbers of objects, and [Indexed.Write] writes them.
+//
 // Geometry ([Image.CropResize], [Image.FlipH], [Image.Transform], [Image.Rotate]) and colour
 // ([Jitter], [Image.GaussianBlur], [Image.Solarize], [Image.Equalize]) follow Pillow 9.4;
 // [Image.ToCHW] writes the normalised floats that a network takes.

@@ -34,7 +34,7 @@ func TestInstructionSetsAgree(t *testing.T) {
 	for trial := range 150 {
 		w, h, c := pick(), pick(), []int{3, 3, 3, 1, 4}[r.IntN(5)]
 		im := noise(r, w, h, c, trial%3 == 0)
-		ow, oh, filter := pick(), pick(), Filter(r.IntN(3))
+		ow, oh, filter := pick(), pick(), []Filter{BoxFilter, Bilinear, Bicubic, Lanczos}[r.IntN(4)]
 		box := Box{Left: r.IntN(w), Top: r.IntN(h)}
 		box.Width, box.Height = 1+r.IntN(w-box.Left), 1+r.IntN(h-box.Top)
 		radius := []float64{0.2, 1, 2, 2.7, 4, 30}[r.IntN(6)]
@@ -105,7 +105,7 @@ func TestPlainStaysPlain(t *testing.T) {
 	for i := range im.Pix {
 		im.Pix[i] = []uint8{200, 3, 90}[i%3]
 	}
-	for _, f := range []Filter{BoxFilter, Bilinear, Bicubic} {
+	for _, f := range []Filter{BoxFilter, Bilinear, Bicubic, Lanczos} {
 		for _, size := range [][2]int{{1, 1}, {7, 90}, {224, 3}} {
 			got := im.Resize(size[0], size[1], f)
 			for i, v := range got.Pix {

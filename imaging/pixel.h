@@ -19,7 +19,7 @@ int pix_best_isa(void);
 // Their rows follow each other without padding unless a stride says otherwise.
 
 // resample.c
-enum { PIX_BOX = 0, PIX_BILINEAR = 1, PIX_BICUBIC = 2 };
+enum { PIX_BOX = 0, PIX_BILINEAR = 1, PIX_BICUBIC = 2, PIX_LANCZOS = 4 };
 int pix_taps(int in, int out, int filter);
 void pix_weights(int in, int out, int filter, int mirrored, int32_t *start, int32_t *count, int32_t *weight, double *work);
 size_t pix_resize_scratch(int w, int h, int c, int ow, int oh, int filter);

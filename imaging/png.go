@@ -16,6 +16,7 @@ type pngFile struct {
 	kind        uint8
 	interlaced  bool
 	palette     *palette
+	colours     int      // that the palette has
 	orientation int      // of EXIF
 	data        [][]byte // the chunks of compressed pixels
 }
@@ -39,13 +40,8 @@ func decodePNG(b []byte, o Options) (*Image, error) {
 	if err := o.admit("PNG", f.w, f.h, uprightBytes(f.orientation)); err != nil {
 		return nil, err
 	}
-	compressed := 0
-	for _, d := range f.data {
-		compressed += len(d)
-	}
-	// Deflate makes at most 1032 bytes of one.
-	if f.rowBytes(f.w) > 1032*(compressed+1)/f.h && !o.AllowTruncated {
-		return nil, truncatedf("%d bytes cannot hold %dx%d pixels", compressed, f.w, f.h)
+	if err := f.roomy(); err != nil && !o.AllowTruncated {
+		return nil, err
 	}
 	im := New(f.w, f.h, 3)
 	if err := f.decode(im); err != nil && !(o.AllowTruncated && ended(err)) {
@@ -94,7 +90,7 @@ func readPNG(b []byte) (*pngFile, error) {
 				return nil, errors.New("the checksum of its palette is wrong")
 			}
 			if f.data == nil {
-				f.palette = paletteOf(body, 3, 0, 1, 2)
+				f.palette, f.colours = paletteOf(body, 3, 0, 1, 2), min(len(body)/3, 256)
 			}
 		case "eXIf":
 			f.orientation = exifOrientation(body)
@@ -152,8 +148,30 @@ func (f *pngFile) rowBytes(w int) int {
 	return (w*f.samples()*f.bits + 7) / 8
 }
 
-// decode inflates, unfilters and writes the rows. Where it fails, the rows before are in im.
+// roomy says why the compressed pixels are too few for the picture, before memory is taken for it.
+func (f *pngFile) roomy() error {
+	compressed := 0
+	for _, d := range f.data {
+		compressed += len(d)
+	}
+	// Deflate makes at most 1032 bytes of one.
+	if f.rowBytes(f.w) > 1032*(compressed+1)/f.h {
+		return truncatedf("%d bytes cannot hold %dx%d pixels", compressed, f.w, f.h)
+	}
+	return nil
+}
+
+// decode writes the rows as RGB. Where it fails, the rows before are in im.
 func (f *pngFile) decode(im *Image) error {
+	put := f.putter()
+	return f.rows(func(start, n, step int, row []uint8) {
+		put(im.Pix[3*start:3*(start+(n-1)*step+1)], 3*step, row)
+	})
+}
+
+// rows inflates and unfilters the rows and hands them to put: n pixels, step apart, of which the
+// first is pixel number start.
+func (f *pngFile) rows(put func(start, n, step int, row []uint8)) error {
 	parts := make([]io.Reader, len(f.data))
 	for i, d := range f.data {
 		parts[i] = bytes.NewReader(d)
@@ -162,10 +180,8 @@ func (f *pngFile) decode(im *Image) error {
 	if err != nil {
 		return err
 	}
-	put := f.putter()
 	if !f.interlaced {
-		err := f.pass(z, f.w, f.h, func(y int, row []uint8) { put(im.Pix[3*y*f.w:3*(y+1)*f.w], 3, row) })
-		if err != nil {
+		if err := f.pass(z, f.w, f.h, func(y int, row []uint8) { put(y*f.w, f.w, 1, row) }); err != nil {
 			return err
 		}
 		return sumOf(z)
@@ -179,12 +195,7 @@ func (f *pngFile) decode(im *Image) error {
 		if w <= 0 || h <= 0 {
 			continue
 		}
-		err := f.pass(z, w, h, func(y int, row []uint8) {
-			start := 3 * ((y0+y*dy)*f.w + x0)
-			end := start + 3*((w-1)*dx+1)
-			put(im.Pix[start:end], 3*dx, row)
-		})
-		if err != nil {
+		if err := f.pass(z, w, h, func(y int, row []uint8) { put((y0+y*dy)*f.w+x0, w, dx, row) }); err != nil {
 			return err
 		}
 	}

@@ -379,12 +379,11 @@ static uint8_t *axis_place(axis *a, int in, int out, int filter, uint8_t *at) {
 
 static void axis_fill(int isa, axis *a, int filter, int mirrored, double *work) {
 #ifdef __x86_64__
-  if (isa == PIX_AVX512) {
+  if (isa == PIX_AVX512 && filter != PIX_LANCZOS)
     axis_weights_avx512(a, filter, mirrored);
-    digits_avx512(a);
-    return;
-  }
-  axis_weights(a, filter, mirrored, work);
+  else
+    axis_weights(a, filter, mirrored, work);
+  if (isa == PIX_AVX512) digits_avx512(a);
   if (isa == PIX_AVX2) digits_avx2(a);
 #else
   (void)isa;

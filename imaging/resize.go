@@ -18,6 +18,7 @@ const (
 	Bilinear                // triangle, support 1
 	Bicubic                 // Keys' cubic with a = -0.5, support 2
 	Nearest                 // the one nearest pixel; of Transform and Rotate only
+	Lanczos                 // windowed sinc, support 3; of Resize only
 )
 
 // String returns the filter's name.
@@ -31,6 +32,8 @@ func (f Filter) String() string {
 		return "bicubic"
 	case Nearest:
 		return "nearest"
+	case Lanczos:
+		return "lanczos"
 	}
 	return fmt.Sprintf("Filter(%d)", int(f))
 }
@@ -55,7 +58,7 @@ func (im *Image) CropResizeFrom(src *Image, b Box, f Filter, mirrored bool) {
 	if src.C != im.C {
 		panic(fmt.Sprintf("imaging: an image of %d channels cannot be resized into one of %d", src.C, im.C))
 	}
-	if f < BoxFilter || f > Bicubic {
+	if f < BoxFilter || f > Lanczos || f == Nearest {
 		panic(fmt.Sprintf("imaging: there is no resizing with the filter %v", f))
 	}
 	if !b.inside(src) {
@@ -113,4 +116,35 @@ func ResizeWindows(in, out int, f Filter, mirrored bool) Windows {
 	C.pix_weights(C.int(in), C.int(out), C.int(f), last, (*C.int32_t)(&w.Start[0]), (*C.int32_t)(&w.Count[0]),
 		(*C.int32_t)(&w.Weight[0]), (*C.double)(&work[0]))
 	return w
+}
+
+// Thumbnail returns the image shrunk until neither side is longer than size pixels, with the
+// proportions that come nearest, as Pillow's Image.thumbnail with LANCZOS. A smaller image is returned
+// as it is. (Of one that is four times larger or more, Pillow first takes means of some pixels each; here
+// the filter sees all of them.)
+func (im *Image) Thumbnail(size int) *Image {
+	if im.W <= size && im.H <= size {
+		return im
+	}
+	aspect := float64(im.W) / float64(im.H)
+	// nearest is the whole number beside v with the least error, at least 1.
+	nearest := func(v float64, off func(n float64) float64) int {
+		low, high := math.Floor(v), math.Ceil(v)
+		if off(high) < off(low) {
+			low = high
+		}
+		return max(int(low), 1)
+	}
+	if side := float64(size); aspect <= 1 {
+		w := nearest(side*aspect, func(n float64) float64 { return math.Abs(aspect - n/side) })
+		return im.Resize(w, size, Lanczos)
+	} else {
+		h := nearest(side/aspect, func(n float64) float64 {
+			if n == 0 {
+				return 0
+			}
+			return math.Abs(aspect - side/n)
+		})
+		return im.Resize(size, h, Lanczos)
+	}
 }

@@ -28,12 +28,20 @@ typedef struct {
   int32_t *digit;   // [out][taps]: see digits_avx2 and digits_avx512
 } axis;
 
-static double reach_of(int filter) { return filter == PIX_BOX ? 0.5 : filter == PIX_BILINEAR ? 1.0 : 2.0; }
+static double reach_of(int filter) {
+  return filter == PIX_BOX ? 0.5 : filter == PIX_BILINEAR ? 1.0 : filter == PIX_BICUBIC ? 2.0 : 3.0;
+}
+
+static double sinc(double x) {
+  x *= 3.14159265358979323846;
+  return x == 0.0 ? 1.0 : sin(x) / x;
+}
 
 static inline double filter_value(int filter, double x) {
   if (filter == PIX_BOX) return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
   if (x < 0.0) x = -x;
   if (filter == PIX_BILINEAR) return x < 1.0 ? 1.0 - x : 0.0;
+  if (filter == PIX_LANCZOS) return x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
   const double a = -0.5;  // Keys' cubic
   if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
   if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;

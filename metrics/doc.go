@@ -1,5 +1,6 @@
 // Package metrics measures predictions: top-k accuracy, the agreement of a clustering with labels
-// (NMI, ARI, Fowlkes-Mallows, accuracy after the best matching), entropies, and running statistics
+// (NMI, ARI, Fowlkes-Mallows, accuracy after the best matching), rankings (average precision,
+// precision at k), masks of objects in videos (J and F of DAVIS), entropies, and running statistics
 // of the numbers a training run logs.
 //
 // It is plain arithmetic on Go slices, knows no engine, and is deterministic: the same input gives the

@@ -20,6 +20,9 @@ var ErrNoHead = errors.New("no projection head")
 //
 // The error is an [ErrNoHead] where the file holds a backbone alone.
 func (n *Net) LoadHead(d torch.Device) error {
+	if n.Head != nil {
+		return nil
+	}
 	f, err := ckpt.Open(n.Source)
 	if err != nil {
 		return err
@@ -33,10 +36,10 @@ func (n *Net) LoadHead(d torch.Device) error {
 	var c method.HeadConfig
 	if f.Meta[formatKey] != "" {
 		c = n.headConfig()
+		c.InDim = n.Backbone.EmbedDim()
 	} else if c, err = inferHead(f, prefix); err != nil {
 		return err
 	}
-	c.InDim = n.Backbone.EmbedDim()
 	path := nn.NewPath(0, d)
 	head, err := method.NewHead(path, c)
 	if err != nil {
@@ -44,6 +47,9 @@ func (n *Net) LoadHead(d torch.Device) error {
 		return err
 	}
 	for _, s := range path.State() {
+		if alone := strings.HasPrefix(s.Name, "last_layer2.") || s.Name == "mlp2.weight" || s.Name == "mlp2.bias"; alone && !f.Has(prefix+s.Name) {
+			continue // the second name of a shared layer, which DINO has not
+		}
 		if err = fits(f, prefix+s.Name, s.Tensor); err == nil {
 			err = copyInto(s.Tensor, f, prefix+s.Name)
 		}
@@ -112,12 +118,14 @@ func inferHead(f *ckpt.Checkpoint, prefix string) (method.HeadConfig, error) {
 			c.Layers++
 			width = spec.Shape[0]
 			if i == 0 {
-				c.HiddenDim = width
+				c.InDim, c.HiddenDim = spec.Shape[1], width
 			}
 		case 1:
 			if c.Norm = "ln"; f.Has(fmt.Sprintf("%smlp.%d.running_mean", prefix, i)) {
 				c.Norm = "bn"
 			}
+		default:
+			return c, notOfHead(f, name, spec.Shape)
 		}
 	}
 	if c.Layers == 0 { // a single layer stands without a number
@@ -125,10 +133,16 @@ func inferHead(f *ckpt.Checkpoint, prefix string) (method.HeadConfig, error) {
 		if err != nil {
 			return c, err
 		}
-		c.Layers, width = 1, spec.Shape[0]
+		if len(spec.Shape) != 2 {
+			return c, notOfHead(f, prefix+"mlp.weight", spec.Shape)
+		}
+		c.Layers, c.InDim, width = 1, spec.Shape[1], spec.Shape[0]
 	}
 	outputs := func(name string) (int, error) {
 		spec, err := f.Spec(prefix + name)
+		if err == nil && (len(spec.Shape) != 2 || spec.Shape[1] != c.BottleneckDim && c.BottleneckDim > 0) {
+			err = notOfHead(f, prefix+name, spec.Shape)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -136,6 +150,9 @@ func inferHead(f *ckpt.Checkpoint, prefix string) (method.HeadConfig, error) {
 	}
 	last, last2 := "last_layer.weight_v", "last_layer2.weight_v"
 	if !f.Has(prefix + last) {
+		if f.Has(prefix+"last_layer.weight_g") || f.Has(prefix+"last_layer.weight") {
+			return c, fmt.Errorf("train: %s has no %s%s beside the rest of the last layer; it wants last_layer.weight_g and last_layer.weight_v", f.Path, prefix, last)
+		}
 		c.OutDim, last2 = width, "mlp2.weight"
 	} else {
 		c.BottleneckDim = width
@@ -151,4 +168,8 @@ func inferHead(f *ckpt.Checkpoint, prefix string) (method.HeadConfig, error) {
 	var err error
 	c.PatchOutDim, err = outputs(last2)
 	return c, err
+}
+
+func notOfHead(f *ckpt.Checkpoint, name string, shape []int) error {
+	return fmt.Errorf("train: %s: %s of shape %v is not that of a projection head", f.Path, name, shape)
 }

@@ -21,7 +21,7 @@ type embedSettings struct {
 	Split string `name:"split" choices:"train,val,test" help:"part of a set that is split"`
 	Out   string `name:"out" arg:"FILE" help:"where the features go: FILE.npy, .parquet, .safetensors or .jsonl"`
 
-	Feature    string    `name:"feature" group:"Features" choices:"cls,mean,cls_mean,gem,patches" help:"[CLS]; the mean of the patches; both; their generalised mean; or all patches. Tokens are normed"`
+	Feature    string    `name:"feature" group:"Features" choices:"cls,mean,cls_mean,gem,cls_gem,patches" help:"[CLS]; the mean of the patches; both; their generalised mean; [CLS] and that; or all patches. Tokens are normed"`
 	LastBlocks int       `name:"n_last_blocks" range:"[1,)" help:"take [CLS] of the last N blocks"`
 	GeMPower   float64   `name:"gem_p" range:"(0,100]" help:"exponent of the generalised mean"`
 	Scales     []float64 `name:"scales" arg:"S ..." range:"(0,4]" empty:"true" help:"average over several sizes of each image, such as 1 0.7071 0.5, and scale to length 1"`
