@@ -28,7 +28,7 @@ var floors = map[string]int{
 	"internal/golden": 2, // reads goldens into tensors, for tests alone
 	"method":          3,
 	"train":           4,
-	"eval":            5, "dense": 5,
+	"eval":            5, "dense": 5, "exchange": 5,
 	"analysis": 6, // its studies read images as evaluations do
 	"serve":    7,
 	"cmd":      8,

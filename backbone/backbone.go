@@ -44,6 +44,10 @@ type Config struct {
 	LayerScale  float64 // initial value of LayerScale; 0: without
 	Masked      bool    // with a mask embedding
 	MeanPooling bool    // [CLS] output is the normed mean of the patch tokens, as it always is of a Swin
+	Registers   int     // register tokens (Darcet et al. 2024), which no output has
+	SwiGLU      bool    // gated MLP (Shazeer 2020) in place of the plain one, as DINOv2's largest
+	MLPHidden   int     // width inside of the MLP; 0: 4 EmbedDim
+	NormEps     float64 // of the layer norms; 0: 1e-6
 }
 
 type builder func(c Config, p *nn.Path) (Backbone, error)

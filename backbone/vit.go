@@ -28,6 +28,7 @@ type ViT struct {
 	Config
 	ClsToken    *torch.Tensor // (1, 1, D)
 	PosEmbed    *torch.Tensor // (1, 1+N, D)
+	Registers   *torch.Tensor // (1, R, D); nil without
 	MaskedEmbed *torch.Tensor // (1, D); nil without
 	PatchEmbed  *nn.PatchEmbed
 	Blocks      []*Block
@@ -42,10 +43,14 @@ func newViT(c Config, p *nn.Path) (*ViT, error) {
 	case c.EmbedDim%c.NumHeads != 0:
 		return nil, fmt.Errorf("backbone: embed_dim %d is not a multiple of num_heads %d", c.EmbedDim, c.NumHeads)
 	}
+	c.MLPHidden, c.NormEps = cmp.Or(c.MLPHidden, 4*c.EmbedDim), cmp.Or(c.NormEps, layerNormEps)
 	side := c.ImgSize / c.PatchSize
 	v := &ViT{Config: c}
 	v.ClsToken = p.Param("cls_token", nn.TruncNormal(.02), 1, 1, c.EmbedDim)
 	v.PosEmbed = p.Param("pos_embed", nn.TruncNormal(.02), 1, 1+side*side, c.EmbedDim)
+	if c.Registers > 0 {
+		v.Registers = p.Param("register_tokens", nn.TruncNormal(.02), 1, c.Registers, c.EmbedDim)
+	}
 	if c.Masked {
 		v.MaskedEmbed = p.Param("masked_embed", nn.Zeros, 1, c.EmbedDim)
 	}
@@ -56,9 +61,9 @@ func newViT(c Config, p *nn.Path) (*ViT, error) {
 		v.Blocks = append(v.Blocks, newBlock(blocks.Sub(strconv.Itoa(i)), c, drop))
 	}
 	if c.MeanPooling {
-		v.FCNorm = nn.NewLayerNorm(p.Sub("fc_norm"), c.EmbedDim, layerNormEps)
+		v.FCNorm = nn.NewLayerNorm(p.Sub("fc_norm"), c.EmbedDim, c.NormEps)
 	} else {
-		v.Norm = nn.NewLayerNorm(p.Sub("norm"), c.EmbedDim, layerNormEps)
+		v.Norm = nn.NewLayerNorm(p.Sub("norm"), c.EmbedDim, c.NormEps)
 	}
 	return v, nil
 }
@@ -87,7 +92,15 @@ func (v *ViT) Forward(m nn.Mode, x, mask *torch.Tensor) *torch.Tensor {
 	for _, b := range v.Blocks {
 		x = b.Forward(m, x)
 	}
-	return v.norm(x)
+	return v.withoutRegisters(v.norm(x))
+}
+
+// withoutRegisters drops the register tokens, which stand between [CLS] and the patches.
+func (v *ViT) withoutRegisters(x *torch.Tensor) *torch.Tensor {
+	if v.Registers == nil {
+		return x
+	}
+	return torch.Cat([]*torch.Tensor{x.Slice(1, 0, 1), x.From(1, 1+v.Registers.Size(1))}, 1)
 }
 
 // norm is the final norm; with mean pooling only [CLS] is normed, after it took the mean of the patches.
@@ -95,13 +108,13 @@ func (v *ViT) norm(x *torch.Tensor) *torch.Tensor {
 	if v.FCNorm == nil {
 		return v.Norm.Forward(x)
 	}
-	patches := x.From(1, 1)
+	patches := x.From(1, 1+v.Config.Registers)
 	cls := v.FCNorm.Forward(patches.Mean(1)).Unsqueeze(1).To(x.DType())
-	return torch.Cat([]*torch.Tensor{cls, patches}, 1)
+	return torch.Cat([]*torch.Tensor{cls, x.Slice(1, 1, 1+v.Config.Registers), patches}, 1)
 }
 
-// Prepare maps images (B, C, H, W) to the tokens (B, 1+N, D) that enter the first block. Masked
-// patches are replaced before [CLS] and positions join.
+// Prepare maps images (B, C, H, W) to the tokens (B, 1+R+N, D) that enter the first block. Masked
+// patches are replaced before [CLS] and positions join; register tokens have no position.
 func (v *ViT) Prepare(x, mask *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
 		B, H, W := x.Size(0), x.Size(2), x.Size(3)
@@ -114,7 +127,11 @@ func (v *ViT) Prepare(x, mask *torch.Tensor) *torch.Tensor {
 			tokens = torch.Where(at, v.MaskedEmbed.Unsqueeze(0).To(tokens.DType()), tokens)
 		}
 		cls := v.ClsToken.Expand(B, -1, -1)
-		return torch.Cat([]*torch.Tensor{cls, tokens}, 1).Add(v.Positions(H, W))
+		x := torch.Cat([]*torch.Tensor{cls, tokens}, 1).Add(v.Positions(H, W))
+		if v.Registers == nil {
+			return x
+		}
+		return torch.Cat([]*torch.Tensor{x.Slice(1, 0, 1), v.Registers.Expand(B, -1, -1), x.From(1, 1)}, 1)
 	})
 }
 
@@ -147,7 +164,11 @@ func (v *ViT) SelfAttention(m nn.Mode, x *torch.Tensor, block int) *torch.Tensor
 		x = b.Forward(m, x)
 	}
 	b := v.Blocks[block]
-	return b.Attn.Weights(b.Norm1.ForLinear(x))
+	w := b.Attn.Weights(b.Norm1.ForLinear(x)) // (B, H, 1+R+N, 1+R+N)
+	for axis := 2; v.Registers != nil && axis < 4; axis++ {
+		w = torch.Cat([]*torch.Tensor{w.Slice(axis, 0, 1), w.From(axis, 1+v.Registers.Size(1))}, axis)
+	}
+	return w
 }
 
 // NumBlocks is the number of blocks.
@@ -164,9 +185,9 @@ func (v *ViT) IntermediateLayers(m nn.Mode, x *torch.Tensor, n int) []*torch.Ten
 			continue
 		}
 		if v.Norm == nil {
-			out = append(out, x)
+			out = append(out, v.withoutRegisters(x))
 		} else {
-			out = append(out, v.Norm.Forward(x))
+			out = append(out, v.withoutRegisters(v.Norm.Forward(x)))
 		}
 	}
 	return out
@@ -178,8 +199,10 @@ type Block struct {
 	Gamma1, Gamma2 *torch.Tensor // (D), LayerScale (Touvron et al. 2021); nil without
 	Norm1, Norm2   *nn.LayerNorm
 	Attn           *Attention
-	MLP            *nn.MLP
-	DropPath       nn.DropPath
+	MLP            interface {
+		Forward(x *torch.Tensor) *torch.Tensor
+	}
+	DropPath nn.DropPath
 }
 
 func newBlock(p *nn.Path, c Config, drop float64) *Block {
@@ -188,10 +211,14 @@ func newBlock(p *nn.Path, c Config, drop float64) *Block {
 		b.Gamma1 = p.Param("gamma_1", nn.Constant(c.LayerScale), c.EmbedDim)
 		b.Gamma2 = p.Param("gamma_2", nn.Constant(c.LayerScale), c.EmbedDim)
 	}
-	b.Norm1 = nn.NewLayerNorm(p.Sub("norm1"), c.EmbedDim, layerNormEps)
+	b.Norm1 = nn.NewLayerNorm(p.Sub("norm1"), c.EmbedDim, c.NormEps)
 	b.Attn = newAttention(p.Sub("attn"), c.EmbedDim, c.NumHeads)
-	b.Norm2 = nn.NewLayerNorm(p.Sub("norm2"), c.EmbedDim, layerNormEps)
-	b.MLP = nn.NewMLP(p.Sub("mlp"), c.EmbedDim, 4*c.EmbedDim)
+	b.Norm2 = nn.NewLayerNorm(p.Sub("norm2"), c.EmbedDim, c.NormEps)
+	if c.SwiGLU {
+		b.MLP = newSwiGLU(p.Sub("mlp"), c.EmbedDim, c.MLPHidden)
+	} else {
+		b.MLP = nn.NewMLP(p.Sub("mlp"), c.EmbedDim, c.MLPHidden)
+	}
 	return b
 }
 
@@ -208,6 +235,20 @@ func scaled(x, gamma *torch.Tensor) *torch.Tensor {
 		return x
 	}
 	return x.Mul(gamma)
+}
+
+// SwiGLU is the gated MLP of DINOv2's largest networks: W3 (SiLU(a) * b), where a and b are the halves
+// of W12 x (Shazeer 2020).
+type SwiGLU struct{ W12, W3 *nn.Linear }
+
+func newSwiGLU(p *nn.Path, D, hidden int) *SwiGLU {
+	return &SwiGLU{W12: nn.NewLinear(p.Sub("w12"), D, 2*hidden), W3: nn.NewLinear(p.Sub("w3"), hidden, D)}
+}
+
+// Forward keeps the shape (B, N, D).
+func (m *SwiGLU) Forward(x *torch.Tensor) *torch.Tensor {
+	halves := m.W12.Forward(x).Chunk(2, -1)
+	return m.W3.Forward(halves[0].SiLU().Mul(halves[1]))
 }
 
 // Attention is multi-head self-attention (Vaswani et al. 2017).

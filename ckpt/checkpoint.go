@@ -21,7 +21,7 @@ type Checkpoint struct {
 	// Path is the file it was read from, empty for one put together in memory.
 	Path string
 
-	// Format is "safetensors", "pth", "npz" or "npy", empty for one put together in memory.
+	// Format is "safetensors", "pth", "npz", "npy" or "onnx", empty for one put together in memory.
 	Format string
 
 	// Meta is all that is not an array. What Open took from a .pth file is JSON text; what a
@@ -30,6 +30,7 @@ type Checkpoint struct {
 
 	names   []string
 	entries map[string]entry
+	object  any // of a .pth file, as the unpickler made it
 	closers []io.Closer
 }
 
@@ -41,10 +42,12 @@ type Spec struct {
 	Bytes int64
 }
 
-// entry is an array that may not have been read yet. load returns its Data.
+// entry is an array that may not have been read yet. load returns its Data; inPlace says that it
+// does so without a copy, so that arrays that share their memory can be told.
 type entry struct {
-	spec Spec
-	load func() ([]byte, error)
+	spec    Spec
+	load    func() ([]byte, error)
+	inPlace bool
 }
 
 // New returns an empty checkpoint.
@@ -59,7 +62,7 @@ func (c *Checkpoint) Add(name string, a Array) error {
 		return fmt.Errorf("%w (array %q)", err, name)
 	}
 	spec := Spec{name, a.DType, append([]int{}, a.Shape...), int64(len(a.Data))}
-	return c.add(spec, func() ([]byte, error) { return a.Data, nil })
+	return c.addEntry(entry{spec, func() ([]byte, error) { return a.Data, nil }, true})
 }
 
 // AddFunc appends an array whose Data load returns each time it is asked for, such as while the
@@ -76,11 +79,15 @@ func (c *Checkpoint) AddFunc(name string, dtype DType, shape []int, load func() 
 }
 
 func (c *Checkpoint) add(spec Spec, load func() ([]byte, error)) error {
-	if _, taken := c.entries[spec.Name]; taken {
-		return fmt.Errorf("ckpt: two arrays are named %q", spec.Name)
+	return c.addEntry(entry{spec, load, false})
+}
+
+func (c *Checkpoint) addEntry(e entry) error {
+	if _, taken := c.entries[e.spec.Name]; taken {
+		return fmt.Errorf("ckpt: two arrays are named %q", e.spec.Name)
 	}
-	c.names = append(c.names, spec.Name)
-	c.entries[spec.Name] = entry{spec, load}
+	c.names = append(c.names, e.spec.Name)
+	c.entries[e.spec.Name] = e
 	return nil
 }
 
@@ -170,6 +177,6 @@ func (c *Checkpoint) Close() error {
 		errs = append(errs, closer.Close())
 	}
 	c.closers = nil
-	c.names, c.entries = nil, map[string]entry{} // no array of an unmapped file can be asked for
+	c.names, c.entries, c.object = nil, map[string]entry{}, nil // no array of an unmapped file can be asked for
 	return errors.Join(errs...)
 }

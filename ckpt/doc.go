@@ -3,9 +3,13 @@
 //
 // [Open] recognises a file by its content:
 //
-//	safetensors   read and written; the format of this program's own checkpoints
-//	pth           read; what torch.save writes since PyTorch 1.6 (a zip with a pickle in it)
+//	safetensors   read and written; the format of this program's own checkpoints; also in shards
+//	pth           read and written; what torch.save writes since PyTorch 1.6 (a zip with a pickle in
+//	              it), and read: what it wrote before
+//	onnx          the weights are read; ckpt/onnx reads and writes whole models
 //	npz, npy      read; NumPy's
+//
+// and folders of Hugging Face.
 //
 // Opening reads names, types and shapes. The numbers are read when [Checkpoint.Array] asks for
 // one of them: from a memory map where the file holds them as they are, so that a file much
@@ -17,6 +21,7 @@
 // keys that lead to them, joined by dots: student.module.backbone.cls_token or
 // optimizer.state.0.exp_avg. All that is not a tensor goes to [Checkpoint.Meta] under the same
 // kind of name, as JSON text: Meta["epoch"] is "100", Meta["args.arch"] is "\"vit_small\"".
+// [Checkpoint.Object] gives the object itself, and [WritePth] writes one.
 //
 // # Trust
 //

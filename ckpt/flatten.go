@@ -56,14 +56,14 @@ func (f *flattener) walk(name string, value any, depth int) error {
 		for _, d := range v.shape {
 			n *= int64(d)
 		}
-		return f.array(Spec{named(name), v.dtype, v.shape, n}, v.data)
+		return f.array(entry{Spec{named(name), v.dtype, v.shape, n}, v.data, true})
 	case *npArray:
 		a := v.array
 		if err := a.Check(); err != nil {
 			return errors.New("it has a numpy array without content")
 		}
 		spec := Spec{named(name), a.DType, a.Shape, int64(len(a.Data))}
-		return f.array(spec, func() ([]byte, error) { return a.Data, nil })
+		return f.array(entry{spec, func() ([]byte, error) { return a.Data, nil }, true})
 	case *pyObject:
 		return f.walk(name, v.attrs, depth+1)
 	case *pyDict:
@@ -107,18 +107,16 @@ func (f *flattener) walk(name string, value any, depth int) error {
 
 // below walks into a part of a container.
 func (f *flattener) below(name, key string, value any, depth int) error {
-	if name != "" {
-		key = name + "." + key
-	}
+	key = joined(name, key)
 	if f.text -= len(key); f.text < 0 {
 		return errors.New("its names are far longer than those of a checkpoint")
 	}
 	return f.walk(key, value, depth+1)
 }
 
-func (f *flattener) array(spec Spec, load func() ([]byte, error)) error {
-	if f.c.add(spec, load) != nil {
-		return fmt.Errorf("it has two tensors named %q", clip(spec.Name))
+func (f *flattener) array(e entry) error {
+	if f.c.addEntry(e) != nil {
+		return fmt.Errorf("it has two tensors named %q", clip(e.spec.Name))
 	}
 	return nil
 }

@@ -96,3 +96,10 @@ func FuzzPth(f *testing.F) {
 	program := assemble("}", text("w"), floatTensor("0", 12, 0, []int{4, 3}, []int{1, 4}), "s.")
 	fuzzOpen(f, pthOf(f, program, "0", make([]byte, 48)), zipOf(f, 8, "x/data.pkl", program, "x/byteorder", "little", "x/data/0", make([]byte, 48)))
 }
+
+// FuzzLegacyPth does so for the format of PyTorch before 1.6.
+func FuzzLegacyPth(f *testing.F) {
+	w := "}(X\x01\x00\x00\x00w" + legacyTensor("a", "N", 0, []byte{2, 2}, []byte{1, 2}) +
+		"X\x01\x00\x00\x00v" + legacyTensor("b", "(X\x01\x00\x00\x00vK\x01K\x02t", 0, []byte{2}, []byte{1}) + "u"
+	fuzzOpen(f, legacyFile(w, legacyKeys), legacyFile("}", "\x80\x02]."))
+}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
+	"ibot/ckpt/onnx"
 	"ibot/internal/npy"
 )
 
@@ -14,7 +16,17 @@ import (
 //
 // The error says what the file looks like when it is no checkpoint, and what is wrong with it
 // when it is a damaged one. It matches fs.ErrNotExist when there is no such file.
+//
+// A folder is opened where it is one of Hugging Face: with a config.json, which comes back in Meta
+// under [ConfigKey], and weights.
 func Open(path string) (*Checkpoint, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return openFolder(path)
+	}
+	return openFile(path)
+}
+
+func openFile(path string) (*Checkpoint, error) {
 	m, err := mapFile(path)
 	if err != nil {
 		return nil, err
@@ -23,7 +35,7 @@ func Open(path string) (*Checkpoint, error) {
 	c.Path = path
 	c.closers = append(c.closers, m)
 	if err := parse(m.data, c); err != nil {
-		m.Close()
+		c.Close()
 		return nil, fmt.Errorf("ckpt: %s %w", path, err)
 	}
 	return c, nil
@@ -53,10 +65,13 @@ func parse(data []byte, c *Checkpoint) error {
 	case looksLikeSafetensors(data):
 		return openSafetensors(data, c)
 	case isLegacyPth(data):
-		return fmt.Errorf("was written by an old torch.save (before 1.6); re-save it with " +
-			"torch.save(torch.load(path, map_location='cpu'), path) in a newer PyTorch")
+		return openLegacyPth(data, c)
+	case onnx.Looks(data):
+		return openONNX(data, c)
+	case looksLikeIndex(data):
+		return openShards(c.Path, data, c)
 	}
-	return fmt.Errorf("is no checkpoint (safetensors, .pth, npz or npy); it looks like %s", looksLike(data))
+	return fmt.Errorf("is no checkpoint (safetensors, .pth, npz, npy or ONNX); it looks like %s", looksLike(data))
 }
 
 // parseZip tells the formats apart that are zip files.
@@ -126,8 +141,6 @@ func looksLike(data []byte) string {
 	}
 	lower := strings.ToLower(strings.TrimSpace(string(head)))
 	switch {
-	case len(data) > 3 && data[0] == 8 && data[1] <= 16 && data[2] == 0x12: // ir_version, producer_name
-		return "an ONNX model"
 	case len(data) >= 262 && string(data[257:262]) == "ustar":
 		return "a tar file; unpack it first"
 	case strings.HasPrefix(lower, "<!doctype html"), strings.HasPrefix(lower, "<html"):

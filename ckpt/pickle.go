@@ -16,6 +16,7 @@ type (
 	pyDict struct {
 		keys, values []any
 		index        map[any]int
+		ordered      bool // an OrderedDict
 	}
 
 	// pyObject is an instance of a class that is known to be only a bag of attributes.

@@ -3,6 +3,7 @@ package ckpt
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -74,6 +75,35 @@ func openPth(a *archive, root string, c *Checkpoint) error {
 	}
 	if err := flatten(value, len(program), c); err != nil {
 		return fmt.Errorf("cannot be read: %w", err)
+	}
+	c.object = value
+	return p.readAbout(c)
+}
+
+// aboutMember is a member that WritePth adds, a JSON object of texts. PyTorch passes over it.
+const aboutMember = "ibot.json"
+
+// readAbout reads what WritePth was told to keep beside the object.
+func (p *pth) readAbout(c *Checkpoint) error {
+	f := p.members[p.root+aboutMember]
+	if f == nil {
+		return nil
+	}
+	if f.UncompressedSize64 > maxPickle {
+		return fmt.Errorf("has a member %q of %d bytes, at most %d are read", aboutMember, f.UncompressedSize64, maxPickle)
+	}
+	text, err := p.archive.bytes(f)
+	if err != nil {
+		return err
+	}
+	about := map[string]string{}
+	if err := json.Unmarshal(text, &about); err != nil {
+		return fmt.Errorf("has a member %q that is no JSON object of texts: %w", aboutMember, err)
+	}
+	for name, text := range about {
+		if _, taken := c.Meta[name]; !taken {
+			c.Meta[name] = text
+		}
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func rebuildParameter(_ *unpickler, args []any) (any, error) {
 
 // newOrderedDict takes nothing or, as Python 2 wrote it, a list of pairs.
 func newOrderedDict(p *unpickler, args []any) (any, error) {
-	d := &pyDict{}
+	d := &pyDict{ordered: true}
 	if len(args) == 0 {
 		return d, nil
 	}

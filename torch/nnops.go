@@ -8,6 +8,7 @@ var (
 	opBatchNorm  = aten("batch_norm")
 	opGELU       = aten("gelu")
 	opReLU       = aten("relu")
+	opSiLU       = aten("silu")
 	opSoftmax    = aten("softmax.int")
 	opLogSoftmax = aten("log_softmax.int")
 	opConv2d     = aten("conv2d")
@@ -75,6 +76,9 @@ func (t *Tensor) GELU() *Tensor {
 	}
 	return opGELU.one(t)
 }
+
+// SiLU is x times its logistic sigmoid.
+func (t *Tensor) SiLU() *Tensor { return opSiLU.one(t) }
 
 // ReLU returns max(t, 0).
 func (t *Tensor) ReLU() *Tensor { return opReLU.one(t) }

@@ -89,7 +89,7 @@ func (s *Stepper) save(path string, c Config, state progressState) error {
 // readProgress reads where the run of an own checkpoint was.
 func readProgress(f *ckpt.Checkpoint) (state progressState, err error) {
 	if f.Meta[formatKey] == "" {
-		return state, fmt.Errorf("train: %s holds no training to go on with, only weights; want a checkpoint that ibot pretrain wrote", f.Path)
+		return state, fmt.Errorf("train: %s holds no training to go on with, only weights; want a checkpoint that ibot pretrain or the reference wrote", f.Path)
 	}
 	if v := f.Meta[formatKey]; v != formatVersion {
 		return state, fmt.Errorf("train: %s has format version %q, this program reads %s; use the version that wrote it", f.Path, v, formatVersion)
@@ -125,8 +125,15 @@ func widen(values []int) []int64 {
 	return wide
 }
 
-// load restores model and optimizer from an own checkpoint. When names or shapes differ, nothing is changed.
-func (s *Stepper) load(f *ckpt.Checkpoint) error {
+// Load restores model and optimizer from a checkpoint of this program or a full one of the reference. When names or
+// shapes differ, nothing is changed.
+func (s *Stepper) Load(f *ckpt.Checkpoint) error {
+	if isReference(f) {
+		var err error
+		if f, err = fromReference(f, s.params); err != nil {
+			return err
+		}
+	}
 	all := s.tensors()
 	for _, t := range all {
 		if err := fits(f, t.name, t.Tensor); err != nil {

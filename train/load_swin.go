@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ibot/backbone"
@@ -95,4 +96,20 @@ func checkSwin(b backbone.Backbone) error {
 		return swin.Check()
 	}
 	return nil
+}
+
+// blocks counts the blocks among names.
+func blocks(names []string, prefix string) int {
+	n := 0
+	for _, name := range names {
+		rest, ok := strings.CutPrefix(name, prefix+"blocks.")
+		if !ok {
+			continue
+		}
+		number, _, _ := strings.Cut(rest, ".")
+		if i, err := strconv.Atoi(number); err == nil {
+			n = max(n, i+1)
+		}
+	}
+	return n
 }

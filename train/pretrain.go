@@ -180,11 +180,11 @@ func (r *run) resume() error {
 		return fmt.Errorf("%w; to go on from another checkpoint use --resume FILE, to start anew --resume never", err)
 	}
 	defer f.Close()
-	state, err := readProgress(f)
+	state, err := r.readState(f)
 	if err != nil {
 		return err
 	}
-	if err := r.stepper.load(f); err != nil {
+	if err := r.stepper.Load(f); err != nil {
 		if errors.Is(err, errArchitecture) {
 			return fmt.Errorf("train: cannot go on from %s: %w; or name another folder with --out", path, err)
 		}
@@ -197,6 +197,18 @@ func (r *run) resume() error {
 	r.state, r.saved = state, state.Step
 	r.Log.Info("going on", "from", path, "step", state.Step, "epoch", state.Epoch+1)
 	return nil
+}
+
+// readState reads where the run of a checkpoint was. The reference saves at the end of epochs, and
+// says nothing but the number of the next.
+func (r *run) readState(f *ckpt.Checkpoint) (state progressState, err error) {
+	if !isReference(f) {
+		return readProgress(f)
+	}
+	state = progressState{StepsPerEpoch: r.state.StepsPerEpoch, Images: r.state.Images}
+	state.Epoch, err = referenceEpoch(f)
+	state.Step = state.Epoch * state.StepsPerEpoch
+	return state, err
 }
 
 // restartEpoch moves the state to the start of its epoch in a run of other steps.

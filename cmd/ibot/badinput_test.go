@@ -67,7 +67,8 @@ func TestPretrainBadInput(t *testing.T) {
 		{tiny + "--out RUN --data " + data + " --in_chans 5 --knn_every 0", exitError, "cannot be read, which is more than 5 %"},
 		{tiny + "--out RUN --data " + data + " --resume " + dir + "/none.safetensors", exitError, dir + "/none.safetensors: no such file or directory; to go on from another checkpoint use --resume FILE, to start anew --resume never"},
 		{tiny + "--out RUN --data " + data + " --resume " + file, exitError, "to go on from another checkpoint use --resume FILE, to start anew --resume never"},
-		{tiny + "--out RUN --data " + data + " --resume " + goldenCheckpoint, exitError, "holds no training to go on with, only weights; want a checkpoint that ibot pretrain wrote"},
+		{tiny + "--out RUN --data " + data + " --resume " + goldenCheckpoint, exitError, "use the settings that it was trained with"},
+		{tiny + "--out RUN --data " + data + " --resume " + root + "/exchange/testdata/foreign/timm.pth", exitError, "holds no training to go on with, only weights; want a checkpoint that ibot pretrain or the reference wrote"},
 		{tiny + "--data " + data + " --out " + file, exitError, "train: cannot make the run's folder: "},
 		{tiny + "--data " + data + " --out " + file + "/below", exitError, "not a directory; name another with --out"},
 		{tiny + "--data " + data + " --out /proc/run", exitError, "train: cannot make the run's folder: mkdir /proc/run: no such file or directory; name another with --out"},
@@ -129,7 +130,7 @@ func TestRunThatCannotGoOn(t *testing.T) {
 		{"another depth", good, "--depth 3", "the checkpoint is of another architecture: "},
 		{"another head", good, "--out_dim 32 --patch_out_dim 32", "the checkpoint is of another architecture: "},
 		{"another file", []byte("no checkpoint at all\n"), "", advice},
-		{"the reference's checkpoint", golden, "", "holds no training to go on with, only weights"},
+		{"the reference's checkpoint", golden, "", "the checkpoint is of another architecture: "},
 		{"longer than it says", append(cut(len(good)), 0, 0, 0, 0), "", advice},
 	}
 	for _, n := range []int{0, 1, 8, 100, 5000, len(good) / 2, len(good) - 1} {

@@ -10,16 +10,17 @@ import (
 
 func init() { verbs = append(verbs, newCkptVerb) }
 
-// newCkptVerb makes ibot ckpt, the verbs that look into checkpoints. They need no engine.
+// newCkptVerb makes ibot ckpt, the verbs that look into checkpoints, and the one that converts them.
 func newCkptVerb() *cobra.Command {
 	verb := &cobra.Command{
 		Use:   "ckpt",
-		Short: "look into checkpoints",
+		Short: "look into checkpoints, compare and convert them",
 		Long: "Looks into checkpoints: those of ibot (.safetensors), those in PyTorch's format\n" +
-			"(.pth) such as the reference's, and NumPy's files (.npz, .npy).",
+			"(.pth) such as the reference's, Hugging Face folders, ONNX models, and NumPy's\n" +
+			"files (.npz, .npy). Compares them, and converts one into the other.",
 		GroupID: groupFiles,
 	}
-	verb.AddCommand(newCkptLsVerb(), newCkptDiffVerb())
+	verb.AddCommand(newCkptLsVerb(), newCkptShowVerb(), newCkptDiffVerb(), newCkptConvertVerb())
 	return verb
 }
 

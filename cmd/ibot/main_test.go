@@ -74,7 +74,7 @@ func TestUsageErrors(t *testing.T) {
 		{"version x", `version: one argument too many, "x"; want ibot version [flags]`},
 		{"completion", "completion: too few arguments; want ibot completion SHELL"},
 		{"completion tcsh", `completion: want one of ["bash" "zsh" "fish" "powershell"], found "tcsh"`},
-		{"ckpt", "ckpt: want one of its verbs, diff, ls; see ibot ckpt --help"},
+		{"ckpt", "ckpt: want one of its verbs, convert, diff, ls, show; see ibot ckpt --help"},
 		{"ckpt ls", "ckpt ls: too few arguments; want ibot ckpt ls FILE [flags]"},
 		{"ckpt diff A", "ckpt diff: too few arguments; want ibot ckpt diff A B"},
 		{"data draw", "data draw needs --out DIR, the folder to write to; see ibot data draw --help"},
