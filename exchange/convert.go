@@ -169,6 +169,9 @@ func (s *source) open(container bool) (err error) {
 			s.weights = nil // there is nothing to run; the bits are compared in any case
 			return nil
 		}
+		if train.IsSwin(s.file, s.Net) {
+			return fmt.Errorf("exchange: %s holds a Swin, and %s is for vision transformers here; convert it --to safetensors or reference", s.file.Path, s.To)
+		}
 		return err
 	}
 	if c := &s.weights.Config; s.NumHeads > 0 {

@@ -62,7 +62,7 @@ func (s *source) prove(path string, f *format) (p Proof, err error) {
 		}
 		defer written.Close()
 		want := s.file
-		if s.arrays != nil && f.container && s.To == "reference" {
+		if s.To == "reference" {
 			if want, _, err = s.referenceLayout(); err != nil {
 				return p, err
 			}

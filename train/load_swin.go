@@ -19,6 +19,12 @@ const swinMarker = "layers.0.blocks.0.attn.relative_position_bias_table"
 // maxStages is how many stages a Swin has at most; published ones have four.
 const maxStages = 8
 
+// IsSwin reports whether the backbone of the given role, "teacher" or "student", in an open checkpoint is a Swin.
+func IsSwin(f *ckpt.Checkpoint, which string) bool {
+	prefix, err := BackbonePrefix(f, which)
+	return err == nil && f.Has(prefix+swinMarker)
+}
+
 // inferSwin reads the architecture off the shapes of a Swin's parameters.
 //
 // The window of a stage is known from its table of biases. What size the network was built for

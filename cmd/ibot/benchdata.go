@@ -27,8 +27,8 @@ func newBenchDataVerb() *cobra.Command {
 	verb := &cobra.Command{
 		Use:   "data --data DATA",
 		Short: "time decoding and views on one core",
-		Long: "Decodes images and makes the views of a recipe of them, on one core and without a\n" +
-			"network, and prints milliseconds an image for each part, and how many cores feed\n" +
+		Long: "Decodes images and makes the views of a recipe of them, on one core and without\n" +
+			"a network. Prints milliseconds an image for each part, and how many cores feed\n" +
 			"a device that takes a thousand images a second.",
 		Example: "  ibot bench data --data photos\n" +
 			"  ibot bench data --data photos --recipe vit_base_400ep --json",

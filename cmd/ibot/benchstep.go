@@ -51,9 +51,9 @@ func newBenchStepVerb() *cobra.Command {
 	verb := &cobra.Command{
 		Use:   "step",
 		Short: "time a training step and its parts",
-		Long: "Makes training steps on random images and prints images a second, what each part\n" +
-			"of a step and each operator takes, the peak memory, and the share of the speed of\n" +
-			"a large matrix product on this machine, which is measured first.",
+		Long: "Makes training steps on random images. Prints images a second, what each part of\n" +
+			"a step and each operator takes, the peak memory, and the share of the speed of a\n" +
+			"large matrix product on this machine, which is measured first.",
 		Example: "  ibot bench step --precision bf16\n" +
 			"  ibot bench step --arch vit_base --batch_size 16 --json > before.json\n" +
 			"  ibot bench step --arch vit_base --batch_size 16 --compare before.json",
