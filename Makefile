@@ -7,7 +7,7 @@ VCS := $(shell git log -1 >/dev/null 2>&1 || echo -buildvcs=false)
 GOFILES = $(shell find . -name '*.go' -not -path './.*' -not -name 'zengine.go')
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-engines test-browser race fuzz lint fmt engine engine-cached clean help
+.PHONY: build bench-peers demo test test-engines test-browser race fuzz lint fmt engine engine-cached clean help
 
 build: engine-cached ## find the engine and build the program (the default)
 	go build $(VCS) -o ibot ./cmd/ibot
@@ -35,6 +35,9 @@ fuzz: engine-cached ## each fuzz target for FUZZTIME (10s)
 		echo "fuzz: $$name in $$folder"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$folder || exit 1; \
 	done
+
+bench-peers: build ## ours and the published code in turn: make bench-peers IBOT=CHECKOUT [PHOTOS=DIR]
+	PYTHON="$(or $(PYTHON),python3)" scripts/bench-peers "$(IBOT)" $(PHOTOS)
 
 lint: engine-cached ## vet, gofumpt and staticcheck
 	go vet ./...

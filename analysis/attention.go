@@ -19,6 +19,7 @@ import (
 type AttentionMap struct {
 	Rows, Cols    int         // the grid of patches
 	Width, Height int         // the pixels that the grid covers, from the image's upper left corner on
+	Query         string      // what attends: [CLS], or all tokens of a Swin
 	Heads         [][]float64 // (heads, Rows*Cols), row by row; a head's weights and that of [CLS] itself, or of padding, sum to 1
 }
 
@@ -81,7 +82,7 @@ func attend(of weights, b backbone.Backbone, images []*imaging.Image, mean, std 
 // weights between all tokens take room: 311 MB for an image of 480 pixels with patches of 8 and six
 // heads.
 func clsAttention(of weights, b backbone.Backbone, x *torch.Tensor) (AttentionMap, error) {
-	m := AttentionMap{Width: x.Size(3), Height: x.Size(2)}
+	m := AttentionMap{Query: query(b), Width: x.Size(3), Height: x.Size(2)}
 	m.Rows, m.Cols = b.Grid(m.Height, m.Width)
 	N := m.Rows * m.Cols
 	if swin, ok := b.(*backbone.Swin); ok {
@@ -156,14 +157,29 @@ func AttentionSheet(path string, images []*imaging.Image, maps []AttentionMap, n
 	return nil
 }
 
+// The two that attend.
+const clsQuery, allQuery = "[CLS]", "all tokens"
+
+// query says whose attention the maps of a backbone are.
+func query(b backbone.Backbone) string {
+	if _, ok := b.(*backbone.Swin); ok {
+		return allQuery
+	}
+	return clsQuery
+}
+
 // attentionFigure is the sheet of [AttentionSheet], whose second column keeps the given share.
 func attentionFigure(images []*imaging.Image, maps []AttentionMap, names []string, share float64) (Figure, error) {
+	who := clsQuery + ", the token that stands for the whole image,"
+	if maps[0].Query == allQuery {
+		who = "the mean of all tokens, which stands for the whole image,"
+	}
 	f := Figure{
 		Name: "attention",
-		Caption: fmt.Sprintf("What [CLS], the token that stands for the whole image, attends to. Bright is much. "+
-			"The second picture keeps the fewest patches that hold %.0f %% of the mean map.", 100*share),
+		Caption: fmt.Sprintf("What %s attends to. Bright is much. "+
+			"The second picture keeps the fewest patches that hold %.0f %% of the mean map.", who, 100*share),
 		Sheet: chart.Sheet{
-			Title:   "Self-attention of [CLS] in the last block",
+			Title:   "Self-attention of " + cmp.Or(maps[0].Query, clsQuery) + " in the last block",
 			Columns: []string{"image", fmt.Sprintf("%.0f %% of mass", 100*share), "mean"},
 			Cell:    attentionCell,
 			Scale:   &chart.Scale{Low: "0", High: "max", Opacity: attentionOpacity},

@@ -83,7 +83,7 @@ func (s *attentionStudy) Run(ctx context.Context, in Input) (*Result, error) {
 // blockWeights finds the attention weights of a block, counted from 1, or of the last where it is 0.
 func blockWeights(b backbone.Backbone, block int) (of weights, title string, err error) {
 	if block == 0 {
-		return b.LastSelfAttention, "Self-attention of [CLS] in the last block", nil
+		return b.LastSelfAttention, "Self-attention of " + query(b) + " in the last block", nil
 	}
 	blocks, ok := b.(interface {
 		SelfAttention(m nn.Mode, x *torch.Tensor, block int) *torch.Tensor

@@ -13,9 +13,14 @@ import (
 type Outcome struct {
 	Kind   Kind
 	Report Report // nil where it was not run, or failed
-	NotRun error  // why the images do not allow it
+	NotRun error  // why the images or the network do not allow it
 	Failed error
 }
+
+// unfit is the error of a protocol that has no meaning for a network.
+type unfit string
+
+func (u unfit) Error() string { return string(u) }
 
 // All runs every registered protocol that the images at dir allow, one after the other. after is called
 // with what became of each. Protocols that take very long by default, those with a method Quick, are
@@ -37,6 +42,9 @@ func (r *Run) All(ctx context.Context, dir string, published bool, after func(Ou
 				return err
 			}
 			o.Report, o.Failed = p.Run(ctx, r)
+		}
+		if u := unfit(""); errors.As(o.Failed, &u) {
+			o.NotRun, o.Failed = o.Failed, nil
 		}
 		if err := ctx.Err(); err != nil {
 			return err

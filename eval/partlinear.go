@@ -88,7 +88,7 @@ type PartOfImage struct {
 func (p *partProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 	vit, ok := r.Net.Backbone.(*backbone.ViT)
 	if !ok {
-		return nil, fmt.Errorf("eval: part-wise linear probing takes the patches that [CLS] attends to, and %s has none; use a vision transformer", r.Net.Config.Arch)
+		return nil, unfit("eval: part-wise linear probing takes the patches that [CLS] attends to, and " + r.Net.Config.Arch + " has none; use a vision transformer")
 	}
 	o, err := r.Options(FeatureSettings{ImgSize: p.ImgSize})
 	if err != nil {
