@@ -7,7 +7,6 @@
 // results do not depend on the number of threads.
 
 #include "attention.h"
-#include "isa.h"
 
 #include <ATen/ops/empty_strided.h>
 #include <c10/core/GradMode.h>
@@ -28,45 +27,13 @@ using namespace ib;
 
 constexpr int64_t BLOCK = 64; // queries; a multiple of every WIDTH
 
-// ROWS x 2 sums, two vectors of B and one of A fill the registers: 32, or 16 before AVX-512.
-#pragma GCC push_options
-#pragma GCC optimize("O3") // unrolls the tiles
-#define WIDTH 4
-#define ROWS 6
-namespace baseline {
-#include "attention_kernel.h"
-}
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("avx2,fma")
-#undef WIDTH
-#define WIDTH 8
-namespace avx2 {
-#include "attention_kernel.h"
-}
-#pragma GCC target("avx512f")
-#undef WIDTH
-#undef ROWS
-#define WIDTH 16
-#define ROWS 12
-namespace avx512 {
-#include "attention_kernel.h"
-}
-#define IB_WIDER_KERNELS
-#endif
-#pragma GCC pop_options
-
-Kernel choose() {
-#ifdef IB_WIDER_KERNELS
-	if (isa() == Isa::avx512) return {avx512::scratch_floats, avx512::forward, avx512::backward, avx512::widen, avx512::narrow};
-	if (isa() == Isa::avx2) return {avx2::scratch_floats, avx2::forward, avx2::backward, avx2::widen, avx2::narrow};
-#endif
-	return {baseline::scratch_floats, baseline::forward, baseline::backward, baseline::widen, baseline::narrow};
-}
+#define KERNEL "attention_kernel.h"
+#include "each_isa.h"
 
 } // namespace
 
 const Kernel &ib::kernel() {
-	static const Kernel chosen = choose();
+	static const Kernel chosen = IB_RUN(table());
 	return chosen;
 }
 

@@ -188,3 +188,5 @@ void narrow(const float *from, BFloat16 *to, int64_t row, int64_t n, int64_t d) 
 		if (i < d) store_part(to + i, load_part(from + i, d - i), d - i);
 	}
 }
+
+Kernel table() { return {scratch_floats, forward, backward, widen, narrow}; }

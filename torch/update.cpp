@@ -25,30 +25,8 @@ struct Factors {
 	float grad, keep, square, decay, step, root, eps;
 };
 
-#pragma GCC push_options
-#pragma GCC optimize("O3,no-math-errno")
-#define WIDTH 4
-namespace baseline {
-#include "update_kernel.h"
-}
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("avx2,fma")
-#undef WIDTH
-#define WIDTH 8
-namespace avx2 {
-#include "update_kernel.h"
-}
-#pragma GCC target("avx512f")
-#undef WIDTH
-#define WIDTH 16
-namespace avx512 {
-#include "update_kernel.h"
-}
-#define IB_RUN(call) (isa() == Isa::avx512 ? avx512::call : isa() == Isa::avx2 ? avx2::call : baseline::call)
-#else
-#define IB_RUN(call) baseline::call
-#endif
-#pragma GCC pop_options
+#define KERNEL "update_kernel.h"
+#include "each_isa.h"
 
 constexpr int64_t chunk_values = 1 << 15;
 
