@@ -40,9 +40,9 @@ func TestLayers(t *testing.T) {
 	}{
 		{"defaults", "", 100, 0, 5e-4, ""},
 		{"flags", "--epochs 50 --lr 1", 50, 0, 1, ""},
-		{"recipe", "--recipe cifar10", 5, 3, 4e-3, "cifar10"},
-		{"recipe below flags", "--lr 2 --recipe cifar10 --depth 5", 5, 5, 2, "cifar10"},
-		{"a flag that repeats the default", "--recipe cifar10 --lr 5e-4", 5, 3, 5e-4, "cifar10"},
+		{"recipe", "--recipe cifar10", 14, 3, 4e-3, "cifar10"},
+		{"recipe below flags", "--lr 2 --recipe cifar10 --depth 5", 14, 5, 2, "cifar10"},
+		{"a flag that repeats the default", "--recipe cifar10 --lr 5e-4", 14, 3, 5e-4, "cifar10"},
 		{"the file's recipe", "--config " + file, 7, 2, 0.5, "tiny"},
 		{"file below flags", "--epochs 9 --config " + file, 9, 2, 0.5, "tiny"},
 		{"the flag's recipe before the file's", "--recipe cifar10 --config " + file, 7, 3, 0.5, "cifar10"},
