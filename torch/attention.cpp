@@ -27,7 +27,7 @@ using namespace ib;
 
 constexpr int64_t BLOCK = 64; // queries; a multiple of every WIDTH
 
-#define KERNEL "attention_kernel.h"
+#define IB_KERNEL "attention_kernel.h"
 #include "each_isa.h"
 
 } // namespace

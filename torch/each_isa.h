@@ -1,4 +1,4 @@
-// Compiles the header KERNEL once for each instruction set, in namespaces baseline, avx2 and avx512 with vectors of
+// Compiles the header IB_KERNEL once for each instruction set, in namespaces baseline, avx2 and avx512 with vectors of
 // WIDTH floats, and defines IB_RUN to call the widest that the processor has. ROWS is the height of a tile of sums
 // that the registers hold beside two vectors of one factor and one of the other. isa.h is included before.
 
@@ -7,14 +7,14 @@
 #define WIDTH 4
 #define ROWS 6
 namespace baseline {
-#include KERNEL
+#include IB_KERNEL
 }
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC target("avx2,fma")
 #undef WIDTH
 #define WIDTH 8
 namespace avx2 {
-#include KERNEL
+#include IB_KERNEL
 }
 #pragma GCC target("avx512f")
 #undef WIDTH
@@ -22,7 +22,7 @@ namespace avx2 {
 #define WIDTH 16
 #define ROWS 12
 namespace avx512 {
-#include KERNEL
+#include IB_KERNEL
 }
 #define IB_RUN(call) (isa() == Isa::avx512 ? avx512::call : isa() == Isa::avx2 ? avx2::call : baseline::call)
 #else

@@ -25,7 +25,7 @@
 
 namespace {
 
-#define KERNEL "pointwise_kernel.h"
+#define IB_KERNEL "pointwise_kernel.h"
 #include "each_isa.h"
 
 using torch::autograd::Node;

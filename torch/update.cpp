@@ -25,7 +25,7 @@ struct Factors {
 	float grad, keep, square, decay, step, root, eps;
 };
 
-#define KERNEL "update_kernel.h"
+#define IB_KERNEL "update_kernel.h"
 #include "each_isa.h"
 
 constexpr int64_t chunk_values = 1 << 15;
