@@ -33,6 +33,10 @@ sys.modules["utils"] = utils = take(
     os.path.join(root, "utils.py"),
     ["trunc_normal_", "_no_grad_trunc_normal_", "MultiCropWrapper", "clip_gradients", "cancel_gradients_last_layer", "get_params_groups"],
     torch=torch, nn=nn, math=math, np=np)
+# The file of the backbone registers its functions with timm, which a benchmark does without.
+for name in ("timm", "timm.models", "timm.models.registry"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["timm.models.registry"].register_model = lambda f: f
 vit = load("vision_transformer", os.path.join(root, "models", "vision_transformer.py"))
 head = load("head", os.path.join(root, "models", "head.py"))
 one_process = types.SimpleNamespace(all_reduce=lambda x: None, get_world_size=lambda: 1)
