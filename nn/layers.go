@@ -134,5 +134,5 @@ func NewMLP(p *Path, D, hidden int) *MLP {
 
 // Forward keeps the shape (..., D).
 func (m *MLP) Forward(x *torch.Tensor) *torch.Tensor {
-	return m.FC2.Forward(m.FC1.Forward(x).GELU())
+	return x.MLP(m.FC1.Weight, m.FC1.Bias, m.FC2.Weight, m.FC2.Bias)
 }

@@ -6,18 +6,14 @@
 // a query (Dao et al. 2022, FlashAttention, section 3.1). Sums are float32; bfloat16 is a way to store. One thread does all of a head, so that
 // results do not depend on the number of threads.
 
+#include "amx.h"
 #include "attention.h"
+#include "node.h"
 
 #include <ATen/ops/empty_strided.h>
-#include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
 #include <cmath>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -69,6 +65,10 @@ struct Operand {
 	void write(const Sizes &s, int64_t b, int64_t h, Matrix m) const {
 		if (half) kernel().narrow(m.p, static_cast<BFloat16 *>(p) + at(b, h), row, s.N, s.d);
 	}
+
+#ifdef IB_AMX
+	amx::Rows rows(int64_t b, int64_t h) const { return {static_cast<BFloat16 *>(p) + at(b, h), row}; }
+#endif
 };
 
 // Queries, keys and values are three tensors (B, H, N, d), or one (B, N, 3 H d).
@@ -89,19 +89,25 @@ at::Tensor made_like(const at::Tensor &t, const Sizes &s, int64_t parts) {
 	return at::empty_strided({s.B, s.H, s.N, s.d}, {s.N * s.H * s.d, s.d, s.H * s.d, 1}, options);
 }
 
+// room_for is how many floats a head takes: for the kernel and copies of q, k, v, dy, dq, dk, dv.
+int64_t room_for(const Sizes &s) { return kernel().scratch_floats(s.N, s.d) + 7 * s.room(); }
+
+#ifdef IB_AMX
+bool on_units(const Sizes &s, const Operand &q) { return q.half && s.d % amx::SIDE == 0 && units(); }
+#endif
+
 // each_head calls f(image, head, number of both, scratch), the heads shared out over the threads.
 template <class F>
-void each_head(const Sizes &s, F f) {
+void each_head(const Sizes &s, int64_t floats, F f) {
 	if (s.B * s.H * s.N * s.d == 0) return;
-	const int64_t floats = kernel().scratch_floats(s.N, s.d) + 7 * s.room(); // for q, k, v, dy, dq, dk, dv
 	share_out(s.B * s.H, s.N * s.N * s.d, floats, [&](int64_t i, float *scratch) { f(i / s.H, i % s.H, i, scratch); });
 }
 
 at::Tensor with_adjacent_features(const at::Tensor &t) { return t.stride(-1) == 1 ? t : t.contiguous(); }
 
-struct AttentionBackward : torch::autograd::Node {
+struct AttentionBackward : Node {
 	Sizes s;
-	std::vector<torch::autograd::SavedVariable> saved;
+	std::vector<SavedVariable> saved;
 	at::Tensor stats; // (2, B H, N): max and norm of every head
 
 	std::string name() const override { return "AttentionBackward"; }
@@ -112,7 +118,7 @@ struct AttentionBackward : torch::autograd::Node {
 		stats.reset();
 	}
 
-	torch::autograd::variable_list apply(torch::autograd::variable_list &&grads) override {
+	variable_list apply(variable_list &&grads) override {
 		std::lock_guard<std::mutex> lock(mutex_);
 		TORCH_CHECK(!c10::GradMode::is_enabled(), "attention on the CPU has no second derivative");
 		if (!grads[0].defined()) return Tensors(saved.size());
@@ -125,7 +131,16 @@ struct AttentionBackward : torch::autograd::Node {
 		const Operand q = operand(in, s, 0), k = operand(in, s, 1), v = operand(in, s, 2), dy = operand(grad, s, 0);
 		const Operand dq = operand(out, s, 0), dk = operand(out, s, 1), dv = operand(out, s, 2);
 		float *max = stats.data_ptr<float>(), *norm = max + s.B * s.H * s.N;
-		each_head(s, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
+#ifdef IB_AMX
+		if (on_units(s, q)) {
+			each_head(s, amx::attention_scratch(s.N, s.d) / 2, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
+				amx::attend_backward(q.rows(b, h), k.rows(b, h), v.rows(b, h), dy.rows(b, h), dq.rows(b, h), dk.rows(b, h), dv.rows(b, h),
+					s.N, s.d, s.scale(), max + i * s.N, norm + i * s.N, reinterpret_cast<BFloat16 *>(scratch));
+			});
+			return out;
+		}
+#endif
+		each_head(s, room_for(s), [&](int64_t b, int64_t h, int64_t i, float *scratch) {
 			const Head head{s.N, s.d, s.scale(), q.read(s, b, h, scratch), k.read(s, b, h, scratch), v.read(s, b, h, scratch), {},
 				dy.read(s, b, h, scratch), dq.room(s, b, h, scratch), dk.room(s, b, h, scratch), dv.room(s, b, h, scratch),
 				max + i * s.N, norm + i * s.N};
@@ -140,30 +155,38 @@ struct AttentionBackward : torch::autograd::Node {
 
 at::Tensor attend(const Tensors &given, const Sizes &s) {
 	Tensors in;
-	bool differentiate = false;
 	for (auto &t : given) {
 		TORCH_CHECK(t.device().is_cpu() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kBFloat16) &&
 			t.scalar_type() == given[0].scalar_type(), "wants one of float32 and bfloat16 on the CPU, got ", t.scalar_type(), " on ", t.device());
 		in.push_back(with_adjacent_features(t));
-		differentiate |= c10::GradMode::is_enabled() && t.requires_grad();
 	}
 	auto y = made_like(in[0], s, 1);
 	auto stats = at::empty({2, s.B * s.H, s.N}, at::kFloat);
 	const Operand q = operand(in, s, 0), k = operand(in, s, 1), v = operand(in, s, 2), to = operand({y}, s, 0);
 	float *max = stats.data_ptr<float>(), *norm = max + s.B * s.H * s.N;
-	each_head(s, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
+	auto compute = [&] {
+#ifdef IB_AMX
+		if (on_units(s, q)) {
+			return each_head(s, amx::attention_scratch(s.N, s.d) / 2, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
+				amx::attend(q.rows(b, h), k.rows(b, h), v.rows(b, h), to.rows(b, h), s.N, s.d, s.scale(), max + i * s.N, norm + i * s.N,
+					reinterpret_cast<BFloat16 *>(scratch));
+			});
+		}
+#endif
+		each_head(s, room_for(s), [&](int64_t b, int64_t h, int64_t i, float *scratch) {
 		const Head head{s.N, s.d, s.scale(), q.read(s, b, h, scratch), k.read(s, b, h, scratch), v.read(s, b, h, scratch),
 			to.room(s, b, h, scratch), {}, {}, {}, {}, max + i * s.N, norm + i * s.N};
-		kernel().forward(head, scratch);
-		to.write(s, b, h, head.y);
-	});
-	if (!differentiate) return y;
-	std::shared_ptr<AttentionBackward> node(new AttentionBackward, torch::autograd::deleteNode);
-	node->set_next_edges(torch::autograd::collect_next_edges(in));
+			kernel().forward(head, scratch);
+			to.write(s, b, h, head.y);
+		});
+	};
+	compute();
+	if (!differentiate(in)) return y;
+	auto node = make_node<AttentionBackward>();
 	node->s = s;
 	for (auto &t : in) node->saved.emplace_back(t, false);
 	node->stats = stats;
-	torch::autograd::set_history(y, node);
+	record(node, y, in);
 	return y;
 }
 

@@ -34,10 +34,6 @@ func SelfAttention(qkv *Tensor, heads int) *Tensor {
 	return Attention(x[0], x[1], x[2]).Transpose(1, 2).Reshape(B, N, D)
 }
 
-func fusedHere(t *Tensor) bool {
-	return t.Device() == CPU && (t.DType() == Float32 || t.DType() == BFloat16)
-}
-
 // AttentionWeights returns softmax(q k^T / sqrt(d)), (B, H, N, N).
 func AttentionWeights(q, k *Tensor) *Tensor {
 	return q.Matmul(k.Transpose(-2, -1)).MulScalar(invSqrt(q.Size(-1))).Softmax(-1)

@@ -20,15 +20,32 @@ var (
 	opFusedGELU      = &op{name: "ibot::gelu"}
 	opFusedLayerNorm = &op{name: "ibot::layer_norm"}
 	opAddBranch      = &op{name: "ibot::add_branch"}
+
+	// linear.cpp: products in bfloat16 on the processor's matrix units, else the engine's
+	opFusedLinear = &op{name: "ibot::linear"}
+	opMLP         = &op{name: "ibot::mlp"}
 )
 
-// pointwiseHere reports whether the operators of pointwise.cpp take t.
-func pointwiseHere(t *Tensor) bool {
+// fusedHere reports whether our own operators take t.
+func fusedHere(t *Tensor) bool {
 	return t.Device() == CPU && (t.DType() == Float32 || t.DType() == BFloat16)
 }
 
 // Linear returns t W^T + b over the last axis; b may be nil. W is (out, in).
-func (t *Tensor) Linear(w, b *Tensor) *Tensor { return opLinear.one(t, w, b) }
+func (t *Tensor) Linear(w, b *Tensor) *Tensor {
+	if fusedHere(t) {
+		return opFusedLinear.one(t, w, b)
+	}
+	return opLinear.one(t, w, b)
+}
+
+// MLP returns GELU(t W1^T + b1) W2^T + b2 over the last axis.
+func (t *Tensor) MLP(w1, b1, w2, b2 *Tensor) *Tensor {
+	if fusedHere(t) {
+		return opMLP.one(t, w1, b1, w2, b2)
+	}
+	return t.Linear(w1, b1).GELU().Linear(w2, b2)
+}
 
 // LayerNorm normalises over the last axis, then scales by w and shifts by b. It keeps the type of t.
 func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor { return t.layerNorm(w, b, eps, false) }
@@ -40,7 +57,7 @@ func (t *Tensor) LayerNormForLinear(w, b *Tensor, eps float64) *Tensor {
 }
 
 func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool) *Tensor {
-	if pointwiseHere(t) && w.DType() == Float32 {
+	if fusedHere(t) && w.DType() == Float32 {
 		return opFusedLayerNorm.one(t, w, b, eps, forLinear)
 	}
 	return opLayerNorm.one(t, []int{w.Size(0)}, w, b, eps)
@@ -49,7 +66,7 @@ func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool) *Tensor {
 // AddBranch returns t + scale r, with a factor for each sample, scale (B), of t and r (B, ...); nil scales by 1.
 // It has the type of t.
 func (t *Tensor) AddBranch(r, scale *Tensor) *Tensor {
-	if pointwiseHere(t) && t.DType() == Float32 && pointwiseHere(r) {
+	if fusedHere(t) && t.DType() == Float32 && fusedHere(r) {
 		return opAddBranch.one(t, r, scale)
 	}
 	if scale != nil {
@@ -71,7 +88,7 @@ func (t *Tensor) BatchNorm(w, b, runningMean, runningVar *Tensor, training bool,
 
 // GELU is the exact (erf) Gaussian error linear unit.
 func (t *Tensor) GELU() *Tensor {
-	if pointwiseHere(t) {
+	if fusedHere(t) {
 		return opFusedGELU.one(t)
 	}
 	return opGELU.one(t)

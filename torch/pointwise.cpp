@@ -6,31 +6,20 @@
 // and writes float32 and bfloat16 as they come and computes in float32.
 
 #include "isa.h"
+#include "mixed.h"
+#include "node.h"
 #include "parallel.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/GradMode.h>
-#include <torch/csrc/api/include/torch/version.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
 #include <algorithm>
-#include <memory>
-#include <mutex>
-#include <vector>
 
 namespace {
 
 #define IB_KERNEL "pointwise_kernel.h"
 #include "each_isa.h"
-
-using torch::autograd::Node;
-using torch::autograd::SavedVariable;
-using torch::autograd::variable_list;
 
 constexpr int64_t grain = 16384; // values worth a thread
 constexpr at::ScalarType f32 = at::kFloat, bf16 = at::kBFloat16;
@@ -49,21 +38,6 @@ void check(const at::Tensor &t, const char *what) {
 	TORCH_CHECK(t.device().is_cpu() && (t.scalar_type() == f32 || t.scalar_type() == bf16), "wants ", what,
 		" in float32 or bfloat16 on the CPU, got ", t.scalar_type(), " on ", t.device());
 }
-
-bool differentiate(std::initializer_list<at::Tensor> inputs) {
-	return c10::GradMode::is_enabled() &&
-		std::any_of(inputs.begin(), inputs.end(), [](const at::Tensor &t) { return t.requires_grad(); });
-}
-
-// record makes node the one that y's gradient goes to, and through it to the inputs.
-template <class N>
-void record(const std::shared_ptr<N> &node, at::Tensor &y, variable_list inputs) {
-	node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-	torch::autograd::set_history(y, node);
-}
-
-template <class N>
-std::shared_ptr<N> make_node() { return std::shared_ptr<N>(new N, torch::autograd::deleteNode); }
 
 // ---- GELU
 
@@ -145,15 +119,6 @@ struct LayerNormBackward : Node {
 		return {dx, total[0], total[1]};
 	}
 };
-
-// mixed reports whether matrix products are made in bfloat16.
-bool mixed() {
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
-	return at::autocast::is_autocast_enabled(at::kCPU) && at::autocast::get_autocast_dtype(at::kCPU) == bf16;
-#else
-	return at::autocast::is_cpu_enabled() && at::autocast::get_autocast_cpu_dtype() == bf16;
-#endif
-}
 
 // layer_norm gives the type that the next matrix product takes, where for_product says that one comes next.
 at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product) {

@@ -230,6 +230,7 @@ ib_result ib_fill_from_host(ib_tensor handle, const void *data, int64_t nbytes) 
 		auto t = borrow(handle);
 		TORCH_CHECK(static_cast<int64_t>(t.nbytes()) == nbytes, "tensor holds ", t.nbytes(), " bytes, got ", nbytes);
 		if (t.device().is_cpu() && t.is_contiguous()) {
+			t.unsafeGetTensorImpl()->bump_version();
 			if (nbytes > 0) std::memcpy(t.data_ptr(), data, nbytes);
 			return 0;
 		}

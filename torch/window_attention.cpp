@@ -5,21 +5,16 @@
 // memory. All numbers within are float32.
 
 #include "attention.h"
+#include "node.h"
 
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
-#include <c10/core/GradMode.h>
 #include <c10/util/BFloat16.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
-#include <torch/csrc/autograd/saved_variable.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -204,9 +199,9 @@ struct Attention {
 
 bool is_bf16(const at::Tensor &t) { return t.scalar_type() == at::kBFloat16; }
 
-struct WindowAttentionBackward : torch::autograd::Node {
+struct WindowAttentionBackward : Node {
 	Attention attention; // without qkv and padding, which are saved apart
-	torch::autograd::SavedVariable qkv, padding;
+	SavedVariable qkv, padding;
 
 	std::string name() const override { return "WindowAttentionBackward"; }
 
@@ -217,7 +212,7 @@ struct WindowAttentionBackward : torch::autograd::Node {
 		attention = {};
 	}
 
-	torch::autograd::variable_list apply(torch::autograd::variable_list &&grads) override {
+	variable_list apply(variable_list &&grads) override {
 		std::lock_guard<std::mutex> lock(mutex_);
 		TORCH_CHECK(!c10::GradMode::is_enabled(), "attention on the CPU has no second derivative");
 		if (!grads[0].defined()) return std::vector<at::Tensor>(3);
@@ -257,15 +252,13 @@ at::Tensor window_attention(const at::Tensor &qkv, const at::Tensor &padding, co
 	a.place = places(a.w);
 	a.stats = at::empty({2, a.w.B * a.w.count() * a.w.heads, a.w.n()}, at::kFloat);
 	auto y = is_bf16(qkv) ? a.forward<at::BFloat16>() : a.forward<float>();
-	const bool differentiate = qkv.requires_grad() || padding.requires_grad() || bias.requires_grad();
-	if (!c10::GradMode::is_enabled() || !differentiate) return y;
-	std::shared_ptr<WindowAttentionBackward> node(new WindowAttentionBackward, torch::autograd::deleteNode);
-	node->set_next_edges(torch::autograd::collect_next_edges(qkv, padding, bias));
-	node->qkv = torch::autograd::SavedVariable(a.qkv, false);
-	node->padding = torch::autograd::SavedVariable(a.padding, false);
+	if (!differentiate({qkv, padding, bias})) return y;
+	auto node = make_node<WindowAttentionBackward>();
+	node->qkv = SavedVariable(a.qkv, false);
+	node->padding = SavedVariable(a.padding, false);
 	a.qkv.reset(), a.padding.reset();
 	node->attention = std::move(a);
-	torch::autograd::set_history(y, node);
+	record(node, y, {qkv, padding, bias});
 	return y;
 }
 

@@ -1,0 +1,173 @@
+package torch_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"ibot/torch"
+)
+
+// layers are the operators of linear.cpp with their plain forms, each of x (M, 64), w1 (96, 64), b1, w2 (32, 96) and b2.
+var layers = []struct {
+	name         string
+	fused, plain func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor
+}{
+	{
+		"Linear",
+		func(x, w1, b1, _, _ *torch.Tensor) *torch.Tensor { return x.Linear(w1, b1) },
+		func(x, w1, b1, _, _ *torch.Tensor) *torch.Tensor { return torch.Call("aten::linear", x, w1, b1)[0] },
+	},
+	{
+		"Linear without bias",
+		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor { return x.Linear(w1, nil) },
+		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor { return torch.Call("aten::linear", x, w1, nil)[0] },
+	},
+	{
+		"Linear of half a weight", // 48 outputs, which the kernels do not take
+		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor { return x.Linear(w1.Slice(0, 0, 48), nil) },
+		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor {
+			return torch.Call("aten::linear", x, w1.Slice(0, 0, 48), nil)[0]
+		},
+	},
+	{
+		"MLP",
+		func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor { return x.MLP(w1, b1, w2, b2) },
+		func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor {
+			hidden := torch.Call("aten::gelu", torch.Call("aten::linear", x, w1, b1)[0])[0]
+			return torch.Call("aten::linear", hidden, w2, b2)[0]
+		},
+	},
+}
+
+// runLayer returns the output and the gradients of the inputs, in mixed precision or in float64.
+func runLayer(rows int, mixed bool, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (out []float64, grads [5][]float64) {
+	dtype, autocast := torch.Float64, func(g func()) { g() }
+	if mixed {
+		dtype, autocast = torch.Float32, func(g func()) { torch.Autocast(torch.CPU, torch.BFloat16, g) }
+	}
+	torch.Scope(func() {
+		var in [5]*torch.Tensor
+		for i, shape := range [][]int{{rows, 64}, {96, 64}, {96}, {32, 96}, {32}} {
+			n := shape[0]
+			if len(shape) == 2 {
+				n *= shape[1]
+			}
+			in[i] = torch.New(normal(uint64(i), .3, n), shape...).To(torch.BFloat16).To(dtype).RequireGrad(true)
+		}
+		var y *torch.Tensor
+		autocast(func() { y = f(in[0], in[1], in[2], in[3], in[4]) })
+		dy := torch.New(normal(9, 1, y.Numel()), y.Shape()...).To(torch.BFloat16)
+		y.To(dtype).Mul(dy.To(dtype)).SumAll().Backward()
+		out = torch.Read[float64](y)
+		for i := range in {
+			if g := in[i].Grad(); g != nil {
+				grads[i] = torch.Read[float64](g)
+			}
+		}
+	})
+	return out, grads
+}
+
+// Against libtorch's operators in float64, for rows around the heights of blocks, groups of blocks and segments.
+func TestLayersEqualThePlainForm(t *testing.T) {
+	noLeak(t)
+	for _, rows := range []int{1, 31, 32, 33, 197, 300, 1024, 1500} {
+		for _, l := range layers {
+			name := fmt.Sprintf("%s of %d rows", l.name, rows)
+			want, wantGrads := runLayer(rows, false, l.plain)
+			got, gotGrads := runLayer(rows, true, l.fused)
+			near(t, name, got, want, 1e-2)
+			for i := range wantGrads {
+				near(t, fmt.Sprintf("%s, gradient %d", name, i), gotGrads[i], wantGrads[i], 2e-2)
+			}
+		}
+	}
+}
+
+func TestLayersOnOlderProcessors(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "-test.run", "^Test(LayersEqualThePlainForm|PackedWeightsFollowTheWeight)$", "-test.v")
+	cmd.Env = append(os.Environ(), "ATEN_CPU_CAPABILITY=avx2")
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestLayersAreTheSameForAnyNumberOfThreads(t *testing.T) {
+	noLeak(t)
+	defer torch.SetThreads(torch.Threads())
+	for _, l := range layers {
+		torch.SetThreads(1)
+		want, wantGrads := runLayer(1500, true, l.fused)
+		torch.SetThreads(3)
+		got, gotGrads := runLayer(1500, true, l.fused)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s differs with three threads", l.name)
+		}
+		for i := range wantGrads {
+			if !slices.Equal(gotGrads[i], wantGrads[i]) {
+				t.Errorf("%s: gradient %d differs with three threads", l.name, i)
+			}
+		}
+	}
+}
+
+// A layer keeps its weight packed; every way of changing it must be seen.
+func TestPackedWeightsFollowTheWeight(t *testing.T) {
+	noLeak(t)
+	torch.Scope(func() {
+		torch.NoGrad(func() {
+			torch.Autocast(torch.CPU, torch.BFloat16, func() {
+				x := torch.Ones(torch.Float32, torch.CPU, 1, 32)
+				w, g := torch.Ones(torch.Float32, torch.CPU, 32, 32), torch.Ones(torch.Float32, torch.CPU, 32, 32)
+				expect := func(what string, want float32) {
+					t.Helper()
+					if got := x.Linear(w, nil).To(torch.Float32).Floats()[5]; got != want {
+						t.Errorf("after %s the product is %v, want %v", what, got, want)
+					}
+				}
+				expect("making it", 32)
+				torch.Fill(w, slices.Repeat([]float32{2}, 32*32))
+				expect("Fill", 64)
+				torch.LerpAll_([]*torch.Tensor{w}, []*torch.Tensor{g}, .5)
+				expect("LerpAll_", 48)
+				w.MulScalar_(2)
+				expect("MulScalar_", 96)
+				w.Free()
+				w = torch.Ones(torch.Float32, torch.CPU, 32, 32)
+				expect("making another", 32)
+			})
+		})
+	})
+}
+
+func BenchmarkLayers(b *testing.B) {
+	for _, rows := range []int{1576, 6304} {
+		for _, l := range []string{"Linear", "MLP"} {
+			b.Run(fmt.Sprintf("%s/%d", l, rows), func(b *testing.B) {
+				torch.Scope(func() {
+					x := torch.Ones(torch.BFloat16, torch.CPU, rows, 384)
+					w1, b1 := torch.Ones(torch.Float32, torch.CPU, 1536, 384), torch.Ones(torch.Float32, torch.CPU, 1536)
+					w2, b2 := torch.Ones(torch.Float32, torch.CPU, 384, 1536), torch.Ones(torch.Float32, torch.CPU, 384)
+					operations := 2 * float64(rows*384*1536)
+					f := func() { x.Linear(w1, b1) }
+					if l == "MLP" {
+						operations *= 2
+						f = func() { x.MLP(w1, b1, w2, b2) }
+					}
+					torch.NoGrad(func() {
+						torch.Autocast(torch.CPU, torch.BFloat16, func() {
+							for b.Loop() {
+								torch.Scope(f)
+							}
+						})
+					})
+					b.ReportMetric(operations*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				})
+			})
+		}
+	}
+}
