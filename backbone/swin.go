@@ -146,7 +146,7 @@ func (s *Swin) Forward(m nn.Mode, x, mask *torch.Tensor) *torch.Tensor {
 	x = s.Prepare(x, mask)
 	for _, stage := range s.Stages {
 		for _, b := range stage.Blocks {
-			x = b.Forward(m, x)
+			x = m.Run(b, x)
 		}
 		if stage.Merging != nil {
 			x = stage.Merging.Forward(x)

@@ -90,7 +90,7 @@ func (v *ViT) Cell() int { return v.PatchSize }
 func (v *ViT) Forward(m nn.Mode, x, mask *torch.Tensor) *torch.Tensor {
 	x = v.Prepare(x, mask)
 	for _, b := range v.Blocks {
-		x = b.Forward(m, x)
+		x = m.Run(b, x)
 	}
 	return v.withoutRegisters(v.norm(x))
 }

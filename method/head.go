@@ -174,28 +174,44 @@ func (h *Head) Embed(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 }
 
 // ClsLogits maps embedded [CLS] tokens to logits (..., OutDim) in float32.
-func (h *Head) ClsLogits(z *torch.Tensor) *torch.Tensor { return logits(z, h.LastLayer, h.out) }
+func (h *Head) ClsLogits(z *torch.Tensor) *torch.Tensor {
+	return torch.Tidy(func() *torch.Tensor { return logits(z, effective(h.LastLayer, h.out)) })
+}
 
 // PatchLogits maps embedded patch tokens to logits (..., PatchOutDim) in float32.
-func (h *Head) PatchLogits(z *torch.Tensor) *torch.Tensor { return logits(z, h.LastLayer2, h.out2) }
+func (h *Head) PatchLogits(z *torch.Tensor) *torch.Tensor {
+	return torch.Tidy(func() *torch.Tensor { return logits(z, effective(h.LastLayer2, h.out2)) })
+}
 
-// logits stays in float32 whatever the precision of the rest: divided by a temperature of 0.04, the
-// rounding of a half-precision logit would be a tenth.
-func logits(z *torch.Tensor, last *nn.WeightNormLinear, plain *nn.Linear) *torch.Tensor {
+// Last returns the layers that make logits of embedded tokens, those of [CLS] and those of patches. Where they are
+// shared, both are one.
+func (h *Head) Last() (cls, patch *nn.Linear) {
+	cls = effective(h.LastLayer, h.out)
+	if patch = cls; !h.Shared {
+		patch = effective(h.LastLayer2, h.out2)
+	}
+	return cls, patch
+}
+
+// effective is the weight-normed last layer as a plain one, or the last layer of a head without a bottleneck.
+func effective(last *nn.WeightNormLinear, plain *nn.Linear) *nn.Linear {
+	if last == nil {
+		return plain
+	}
+	return &nn.Linear{Weight: last.Weight()}
+}
+
+// logits maps embedded tokens (..., d) to logits (..., K). It stays in float32 whatever the precision of the rest:
+// divided by a temperature of 0.04, the rounding of a half-precision logit would be a tenth.
+func logits(z *torch.Tensor, last *nn.Linear) *torch.Tensor {
 	return torch.Tidy(func() (y *torch.Tensor) {
-		torch.Autocast(z.Device(), torch.Float32, func() {
-			if last == nil {
-				y = plain.Forward(z.To(torch.Float32))
-			} else {
-				y = last.Forward(z)
-			}
-		})
+		torch.Autocast(z.Device(), torch.Float32, func() { y = last.Forward(z.To(torch.Float32)) })
 		return y
 	})
 }
 
 // Forward is the plain form: tokens (B, 1+N, D) to the logits of [CLS] (B, OutDim) and of every patch
-// (B, N, PatchOutDim). Training needs few of the latter; see [Model.Forward].
+// (B, N, PatchOutDim), in float32. Training needs few of the latter; see [Model.Forward].
 func (h *Head) Forward(m nn.Mode, x *torch.Tensor) (cls, patch *torch.Tensor) {
 	z := h.Embed(m, x)
 	return h.ClsLogits(z.Select(1, 0)), h.PatchLogits(z.From(1, 1))

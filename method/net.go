@@ -53,7 +53,9 @@ type Model struct {
 	Student, Teacher *Net
 	Loss             *Loss
 	// Phase, where set, is called as a part of a step begins: "teacher", "student", "local crops" ...
-	Phase            func(name string)
+	Phase func(name string)
+	// HeadChunk is how many rows of logits the loss has at a time; 0: all. The result is the same, but for rounding.
+	HeadChunk        int
 	moving, followed []*torch.Tensor // the teacher's parameters of the moving average, and the student's
 }
 
@@ -114,39 +116,6 @@ func (m *Model) EMA(momentum float64) {
 	})
 }
 
-// Batch is the views of B images, on the device. Crops of one size lie in one tensor, crop by crop.
-type Batch struct {
-	Global *torch.Tensor // (G*B, C, S, S)
-	Local  *torch.Tensor // (L*B, C, s, s); nil without
-	Mask   *torch.Tensor // (G*B, h, w) bool on the grid of patches; nil masks nothing
-	Masked *torch.Tensor // (M) int64: where Mask is true, counted through (G*B, h*w)
-	Weight *torch.Tensor // (M): one over the number of masked patches of the crop
-}
-
-// NewMask makes the mask tensors of a batch from masks of crops (G*B) of h*w cells each, and puts them
-// on device d. Nothing masked gives three nils.
-func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *torch.Tensor) {
-	flat := make([]bool, 0, len(masks)*h*w)
-	var at []int64
-	var weights []float32
-	for _, m := range masks {
-		first := len(at)
-		for i, on := range m {
-			if on {
-				at = append(at, int64(len(flat)+i))
-			}
-		}
-		flat = append(flat, m...)
-		for range at[first:] {
-			weights = append(weights, 1/float32(len(at)-first))
-		}
-	}
-	if len(at) == 0 {
-		return nil, nil, nil
-	}
-	return torch.New(flat, len(masks), h, w).ToDevice(d), torch.New(at, len(at)).ToDevice(d), torch.New(weights, len(weights)).ToDevice(d)
-}
-
 // Forward returns the loss of a batch and what the teacher said of it, for [Loss.Update].
 //
 // Head and softmax run only for the tokens that carry loss, [CLS] and the masked patches. The patch center
@@ -158,7 +127,7 @@ func (m *Model) Forward(mode nn.Mode, b Batch, temps Temps) (Terms, Teacher) {
 	m.Begin("student")
 	s := m.study(mode, b)
 	m.Begin("loss")
-	return m.Loss.Forward(s, t, b.Weight, temps), t
+	return m.loss(s, t, b.Weight, temps), t
 }
 
 // Begin reports to Phase.
@@ -176,21 +145,25 @@ func (m *Model) teach(b Batch) Teacher {
 			mode := nn.Mode{Train: true} // as the reference: the teacher stays in train mode
 			net := m.Teacher
 			z := net.Head.Embed(mode, net.Backbone.Forward(mode, b.Global, nil)) // (G*B, 1+N, d)
-			cls := net.Head.ClsLogits(z.Select(1, 0))
+			cls := z.Select(1, 0).Contiguous()
 			patches := z.From(1, 1).Reshape(-1, z.Size(2)) // (G*B*N, d)
-			mean := net.Head.PatchLogits(patches.Mean(0)).Reshape(1, 1, -1)
+			clsLayer, patchLayer := net.Head.Last()
 			var masked *torch.Tensor
 			if b.Masked != nil {
-				masked = net.Head.PatchLogits(patches.IndexSelect(0, b.Masked))
+				masked = patches.IndexSelect(0, b.Masked)
 			}
-			return []*torch.Tensor{cls, masked, cls.Mean(0).Unsqueeze(0), mean}
+			return []*torch.Tensor{
+				cls, masked,
+				logits(cls.Mean(0), clsLayer).Unsqueeze(0),
+				logits(patches.Mean(0), patchLayer).Reshape(1, 1, -1),
+			}
 		})
 	})
-	return Teacher{Cls: r[0], Masked: r[1], ClsMean: r[2], PatchMean: r[3]}
+	return Teacher{Embedded: Embedded{Cls: r[0], Masked: r[1]}, ClsMean: r[2], PatchMean: r[3]}
 }
 
 // study runs the student on the masked global crops and, apart, on the local ones.
-func (m *Model) study(mode nn.Mode, b Batch) Student {
+func (m *Model) study(mode nn.Mode, b Batch) Embedded {
 	r := torch.TidyAll(func() []*torch.Tensor {
 		net := m.Student
 		tokens := net.Backbone.Forward(mode, b.Global, b.Mask) // (G*B, 1+N, D)
@@ -200,13 +173,9 @@ func (m *Model) study(mode nn.Mode, b Batch) Student {
 			local, _ := m.embed(mode, net.Backbone.Forward(mode, b.Local, nil), nil)
 			cls = torch.Cat([]*torch.Tensor{cls, local}, 0)
 		}
-		m.Begin("last layer")
-		if masked != nil {
-			masked = net.Head.PatchLogits(masked)
-		}
-		return []*torch.Tensor{net.Head.ClsLogits(cls), masked}
+		return []*torch.Tensor{cls, masked}
 	})
-	return Student{Cls: r[0], Masked: r[1]}
+	return Embedded{Cls: r[0], Masked: r[1]}
 }
 
 // embed runs the head's MLP on the [CLS] tokens and the chosen patches of tokens (B, 1+N, D), and on all others

@@ -34,7 +34,7 @@ func TestSwinLossGradientsAndCenters(t *testing.T) {
 		} {
 			golden.EqualFloats(t, name, []float64{got.Item()}, want.Floats(name), forward)
 		}
-		golden.Equal(t, "teacher cls", teacher.Cls, want.Tensor("0/teacher_cls"), forward)
+		golden.Equal(t, "teacher cls", m.Teacher.Head.ClsLogits(teacher.Cls), want.Tensor("0/teacher_cls"), forward)
 		terms.Loss.Backward()
 		for _, p := range m.Student.Path.Params() {
 			if !want.Has("0/grad/" + p.Name) {

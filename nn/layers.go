@@ -3,18 +3,36 @@ package nn
 import (
 	"math"
 
-	"ibot/rng"
 	"ibot/torch"
 )
 
 // Mode says how a network is run.
 type Mode struct {
-	Train bool        // batch statistics, dropped paths
-	Noise *rng.Stream // where dropped paths are drawn from, while training
+	Train     bool   // batch statistics, dropped paths
+	Drops     *Drops // which paths are dropped, while training
+	Recompute bool   // keep no activations of blocks: the backward pass computes them once more
 }
 
 // Eval is the mode of evaluation.
 var Eval = Mode{}
+
+// Block is a part of a network that keeps the kind of its input.
+type Block interface {
+	Forward(m Mode, x *torch.Tensor) *torch.Tensor
+}
+
+// Run runs a block, with [Mode.Recompute] so that of all it computes the input alone is kept for the
+// backward pass (Chen et al. 2016). Results and gradients are the same.
+func (m Mode) Run(b Block, x *torch.Tensor) *torch.Tensor {
+	if !m.Recompute {
+		return b.Forward(m, x)
+	}
+	first := m.Drops.next()
+	return torch.Checkpoint(func(in []*torch.Tensor) *torch.Tensor {
+		m.Drops.seek(first)
+		return b.Forward(m, in[0])
+	}, x)
+}
 
 // Linear is y = x W^T + b over the last axis.
 type Linear struct {
@@ -105,24 +123,6 @@ func (l *WeightNormLinear) Weight() *torch.Tensor { return torch.WeightNorm(l.V,
 
 // Forward maps (..., in) to (..., out).
 func (l *WeightNormLinear) Forward(x *torch.Tensor) *torch.Tensor { return x.Linear(l.Weight(), nil) }
-
-// DropPath drops the whole residual branch of a sample with probability P, and scales the branches
-// that it keeps by 1/(1-P) (stochastic depth, Huang et al. 2016).
-type DropPath struct{ P float64 }
-
-// Add returns x + branch (B, ...), the branches of some samples left out.
-func (d DropPath) Add(m Mode, x, branch *torch.Tensor) *torch.Tensor {
-	if d.P == 0 || !m.Train {
-		return x.AddBranch(branch, nil)
-	}
-	scale := make([]float32, x.Size(0))
-	for i := range scale {
-		if !m.Noise.Bernoulli(d.P) {
-			scale[i] = float32(1 / (1 - d.P))
-		}
-	}
-	return x.AddBranch(branch, torch.New(scale, len(scale)).ToDevice(x.Device()))
-}
 
 // MLP is Linear, GELU, Linear.
 type MLP struct{ FC1, FC2 *Linear }

@@ -78,7 +78,7 @@ func TestDropPath(t *testing.T) {
 		if y := d.Add(nn.Eval, zero, x); !slices.Equal(y.Floats(), x.Floats()) {
 			t.Error("paths are dropped in evaluation")
 		}
-		mode := nn.Mode{Train: true, Noise: rng.Seed(1).Stream("noise")}
+		mode := nn.Mode{Train: true, Drops: nn.NewDrops(rng.Seed(1).Stream("noise"), 2000)}
 		y := d.Add(mode, zero, x).Floats()
 		kept := 0
 		for i := 0; i < len(y); i += 6 {

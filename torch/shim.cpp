@@ -298,6 +298,10 @@ int64_t ib_set_scope(int64_t id) {
 	return old;
 }
 
+int64_t ib_scope(void) { return current_scope; }
+
+int32_t ib_grad_mode(void) { return c10::GradMode::is_enabled(); }
+
 int32_t ib_set_grad_mode(int32_t on) {
 	bool was = c10::GradMode::is_enabled();
 	c10::GradMode::set_enabled(on != 0);

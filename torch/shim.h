@@ -79,10 +79,18 @@ ib_result ib_set_grad(ib_tensor t, ib_tensor grad_or_null);
 ib_result ib_set_requires_grad(ib_tensor t, int32_t on);
 int32_t ib_requires_grad(ib_tensor t);
 
+// ib_checkpoint makes *out: result with a node that goes to the inputs by running function id again. The numbers of
+// functions that no node needs any more are what ib_checkpoints_over writes to ids, at most max of them.
+ib_result ib_checkpoint(int64_t id, ib_tensor result, const ib_tensor *inputs, int64_t n, ib_tensor *out);
+int64_t ib_checkpoints_over(int64_t *ids, int64_t max);
+
 // Modes of the calling thread. Each returns what was set before.
 int64_t ib_set_scope(int64_t id);
+int64_t ib_scope(void); // what is set now
 int32_t ib_set_grad_mode(int32_t on);
+int32_t ib_grad_mode(void);
 int32_t ib_autocast_begin(int32_t device_type, int32_t on, int32_t dtype, int32_t *old_dtype);
+int32_t ib_autocast(int32_t device_type, int32_t *dtype); // whether it is on
 void ib_autocast_end(int32_t device_type, int32_t was_on, int32_t old_dtype);
 
 // The engine and the machine.

@@ -93,19 +93,46 @@ func (in *input) render(b *hostBatch, slot int, src *imaging.Image, views []meth
 	}
 }
 
-// tensors brings the batch to device d.
-func (in *input) tensors(b *hostBatch, d torch.Device) (out method.Batch) {
-	v, B := in.views, in.batch
-	if in.drafts {
-		out.Global, out.Local = v.RenderOn(d, b.drafts)
+// hostImages are the images of a batch on their way to device.
+type hostImages struct {
+	*input
+	*hostBatch
+	device torch.Device
+}
+
+// Len is the number of images.
+func (h hostImages) Len() int { return h.batch }
+
+// Part brings the views of the images from (included) to to (excluded) to the device.
+func (h hostImages) Part(from, to int) method.Batch {
+	v, out := h.views, method.Batch{B: to - from}
+	if h.input.drafts {
+		out.Global, out.Local = v.RenderOn(h.device, h.hostBatch.drafts[from:to])
 	} else {
-		out.Global = torch.New(b.global, v.GlobalNumber*B, in.chans, v.GlobalSize, v.GlobalSize).ToDevice(d)
+		out.Global = h.upload(h.global, v.GlobalNumber, v.GlobalSize, from, to)
 		if v.LocalNumber > 0 {
-			out.Local = torch.New(b.local, v.LocalNumber*B, in.chans, v.LocalSize, v.LocalSize).ToDevice(d)
+			out.Local = h.upload(h.local, v.LocalNumber, v.LocalSize, from, to)
 		}
 	}
-	if b.masks != nil {
-		out.Mask, out.Masked, out.Weight = method.NewMask(b.masks, in.grid, in.grid, d)
+	if h.hostBatch.masks != nil {
+		var masks [][]bool
+		for crop := range v.GlobalNumber {
+			masks = append(masks, h.hostBatch.masks[crop*h.batch+from:crop*h.batch+to]...)
+		}
+		out.Mask, out.Masked, out.Weight = method.NewMask(masks, h.grid, h.grid, h.device)
 	}
 	return out
+}
+
+// upload brings crops of size pixels, which lie crop by crop, to the device.
+func (h hostImages) upload(pixels []float32, crops, size, from, to int) *torch.Tensor {
+	return torch.Tidy(func() *torch.Tensor {
+		n := h.chans * size * size
+		var parts []*torch.Tensor
+		for crop := range crops {
+			at := crop * h.batch
+			parts = append(parts, torch.New(pixels[(at+from)*n:(at+to)*n], to-from, h.chans, size, size).ToDevice(h.device))
+		}
+		return torch.Cat(parts, 0)
+	})
 }

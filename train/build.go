@@ -115,6 +115,16 @@ func (c Config) maskCell() int {
 	return c.PatchSize << (stages - 1) // between two stages 2 x 2 tokens are merged
 }
 
+// stepper returns what makes the steps of a run with the settings c on device d, training m.
+func (c Config) stepper(m *method.Model, d torch.Device) (*Stepper, error) {
+	s, err := NewStepper(m, c.Optimizer, c.ClipGrad, d, c.dtype())
+	if err != nil {
+		return nil, err
+	}
+	s.MicroBatch, s.Recompute, m.HeadChunk = c.MicroBatch, c.Recompute, c.HeadChunk
+	return s, nil
+}
+
 // dtype is the type of the matrix products.
 func (c Config) dtype() torch.DType {
 	if c.Precision == "bf16" {

@@ -154,6 +154,10 @@ func (c *Config) checkBackbone(archs []string) (p problems) {
 }
 
 func (c *Config) checkHead() (p problems) {
+	if c.MicroBatch > 0 && c.MicroBatch < c.BatchSize && strings.HasSuffix(c.NormInHead, "bn") {
+		p.add("micro_batch %d is below the batch of %d, but the batch norm of the head (norm_in_head %s) looks at the whole batch at once; use --micro_batch 0, or --norm_in_head none or ln",
+			c.MicroBatch, c.BatchSize, c.NormInHead)
+	}
 	// The one shared layer has out_dim outputs, which the patch loss compares with the other
 	// net's patch_out_dim.
 	if c.SharedHead != c.SharedHeadTeacher && c.PatchOutDim != c.OutDim {

@@ -24,6 +24,12 @@ type Config struct {
 	Truncated bool   `name:"allow_truncated" arg:"BOOL" help:"take the part that is there of images that were cut off; false: they are bad images"`
 	Augment   string `name:"augment" choices:"auto,cpu,device" help:"what crops, jitters and blurs: the workers (cpu), the device, or auto: the device where that is a GPU. The views are the same"`
 
+	// Memory
+
+	MicroBatch int  `name:"micro_batch" group:"Memory" range:"[0,)" help:"images of a batch that go forward and backward at once, one such part after the other; 0: all. The step is the same but for rounding"`
+	Recompute  bool `name:"recompute" arg:"BOOL" help:"keep no activations of the student's blocks, compute them again in the backward pass. The step is the same"`
+	HeadChunk  int  `name:"head_chunk" arg:"ROWS" range:"[0,)" help:"tokens whose out_dim outputs exist at a time; 0: all. The step is the same but for rounding"`
+
 	// Backbone
 
 	Arch       string  `name:"arch" group:"Backbone" arg:"NAME" help:"architecture; deit_ in place of vit_ is understood"`

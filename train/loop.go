@@ -103,7 +103,7 @@ func (r *run) step(b *hostBatch) error {
 	var res Result
 	rates := r.schedules.At(b.step)
 	err := torch.Run(func() (err error) {
-		res, err = r.stepper.Step(r.input.tensors(b, r.stepper.Device), rates, r.Config.seed().Stream("device", b.step, 0))
+		res, err = r.stepper.Step(hostImages{r.input, b, r.stepper.Device}, rates, r.Config.seed().Stream("device", b.step, 0))
 		return err
 	})
 	r.state.Step = b.step + 1
@@ -112,7 +112,7 @@ func (r *run) step(b *hostBatch) error {
 	case errors.As(err, &bad):
 		return r.skipped(b, bad)
 	case errors.Is(err, torch.ErrOutOfMemory):
-		return fmt.Errorf("train: step %d: %w; lower --batch_size_per_gpu, --local_crops_number or --out_dim, or use --precision bf16", b.step, err)
+		return fmt.Errorf("train: step %d: %w; use --recompute true, --head_chunk 256 or --precision bf16, or lower --batch_size_per_gpu, --local_crops_number or --out_dim", b.step, err)
 	case err != nil:
 		return fmt.Errorf("train: step %d: %w", b.step, err)
 	}

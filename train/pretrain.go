@@ -97,9 +97,12 @@ func (r *run) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if r.stepper, err = NewStepper(model, c.Optimizer, c.ClipGrad, device, c.dtype()); err != nil {
+	if r.stepper, err = c.stepper(model, device); err != nil {
 		model.Free()
 		return err
+	}
+	r.stepper.Shrunk = func(from, to int) {
+		r.Log.Warn("out of memory: the step is made again with smaller micro-batches", "images", from, "now", to)
 	}
 	r.schedules = NewSchedules(c, r.sampler.StepsPerEpoch(), c.BatchSize)
 	if err := r.resume(); err != nil {

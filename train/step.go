@@ -18,7 +18,12 @@ type Stepper struct {
 	ClipGrad  float64 // longest gradient of any one parameter; 0: no clipping
 	Device    torch.Device
 	Precision torch.DType // of the matrix products
-	params    []optim.Param
+	// MicroBatch is how many images go forward and backward at once; 0: the whole batch. The step is that of the whole
+	// batch, but for rounding. Where memory is exhausted the Stepper halves it, and tells Shrunk where that is set.
+	MicroBatch int
+	Shrunk     func(from, to int)
+	Recompute  bool // see [nn.Mode]
+	params     []optim.Param
 }
 
 // NewStepper returns a Stepper that trains the student of m with the named optimizer. Its owner
@@ -54,19 +59,12 @@ func (e *NonFinite) Error() string { return e.What }
 
 // Step makes one optimizer step on a batch. On a loss or gradient that is not finite it changes
 // nothing and returns a [*NonFinite] error. noise decides which paths are dropped.
-func (s *Stepper) Step(b method.Batch, r Rates, noise *rng.Stream) (res Result, err error) {
+func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (res Result, err error) {
 	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
-	var terms method.Terms
-	var teacher method.Teacher
-	torch.Autocast(s.Device, s.Precision, func() {
-		terms, teacher = s.Model.Forward(nn.Mode{Train: true, Noise: noise}, b, r.Temps)
-	})
-	res.Cls, res.Patch, res.Loss = terms.Cls.Item(), terms.Patch.Item(), terms.Loss.Item()
-	if !finite(res.Loss) {
-		return res, &NonFinite{fmt.Sprintf("the loss is %v ([CLS] %v, patches %v)%s", res.Loss, res.Cls, res.Patch, s.suspect(b))}
+	res, teacher, err := s.gradients(in, r.Temps, nn.NewDrops(noise, in.Len()))
+	if err != nil {
+		return res, err
 	}
-	s.Model.Begin("backward")
-	terms.Loss.Backward()
 	s.Model.Begin("clipping")
 	res.GradNorm = optim.Clip(s.params, s.ClipGrad).Item()
 	if !finite(res.GradNorm) {
@@ -80,10 +78,6 @@ func (s *Stepper) Step(b method.Batch, r Rates, noise *rng.Stream) (res Result, 
 	s.Model.Begin("moving average")
 	s.Model.Loss.Update(teacher)
 	s.Model.EMA(r.Momentum)
-	res.Agreement, res.Entropy = terms.Agreement.Item(), terms.Entropy.Item()
-	for _, c := range torch.Read[int64](terms.Clusters) {
-		res.Clusters = append(res.Clusters, int(c))
-	}
 	return res, nil
 }
 

@@ -54,6 +54,7 @@ func goldenBatch(in *golden.File, step int) (b method.Batch) {
 		return torch.Cat([]*torch.Tensor{in.Tensor(fmt.Sprintf("%d/%s0", step, name)), in.Tensor(fmt.Sprintf("%d/%s1", step, name))}, 0)
 	}
 	b.Global, b.Local = cat("global"), cat("local")
+	b.B = b.Global.Size(0) / 2
 	flat := torch.Read[bool](cat("mask"))
 	masks := make([][]bool, len(flat)/16)
 	for i := range masks {

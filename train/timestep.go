@@ -81,13 +81,17 @@ func operations(c Config, student *method.Net) float64 {
 // timePhases times one step and its parts. On a GPU parts overlap: what a part only starts counts where the
 // step waits for it.
 func timePhases(m *method.Model, step func()) (t StepTime) {
-	began, last := time.Now(), time.Now()
+	began := time.Now()
+	last, phase := began, -1
 	m.Phase = func(name string) {
 		now := time.Now()
-		if len(t.Phases) > 0 {
-			t.Phases[len(t.Phases)-1].Seconds = now.Sub(last).Seconds()
+		if phase >= 0 {
+			t.Phases[phase].Seconds += now.Sub(last).Seconds()
 		}
-		t.Phases, last = append(t.Phases, PhaseTime{Name: name}), now
+		last, phase = now, slices.IndexFunc(t.Phases, func(p PhaseTime) bool { return p.Name == name })
+		if phase < 0 { // else one more micro-batch
+			t.Phases, phase = append(t.Phases, PhaseTime{Name: name}), len(t.Phases)
+		}
 	}
 	step()
 	m.Phase("end")
@@ -105,7 +109,7 @@ func eachStep(c Config, d torch.Device, f func(m *method.Model, step func()) err
 			return err
 		}
 		defer m.Free()
-		s, err := NewStepper(m, c.Optimizer, c.ClipGrad, d, c.dtype())
+		s, err := c.stepper(m, d)
 		if err != nil {
 			return err
 		}
@@ -137,7 +141,7 @@ func randomBatch(c Config, r *rng.Stream, d torch.Device) method.Batch {
 		}
 		return torch.New(v, n*c.BatchSize, c.InChans, side, side).ToDevice(d)
 	}
-	b := method.Batch{Global: noise(c.GlobalCropsNumber, c.ImgSize)}
+	b := method.Batch{B: c.BatchSize, Global: noise(c.GlobalCropsNumber, c.ImgSize)}
 	if c.LocalCropsNumber > 0 {
 		b.Local = noise(c.LocalCropsNumber, c.LocalSize)
 	}

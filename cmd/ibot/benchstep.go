@@ -26,7 +26,8 @@ type stepReport struct {
 	Precision string  `json:"precision"`
 	Device    string  `json:"device"`
 	Engine    string  `json:"engine"`
-	Peak      float64 `json:"matrix_gflops"` // of a large product on this machine, in the precision of the step
+	Peak      float64 `json:"matrix_gflops"`    // of a large product on this machine, in the precision of the step
+	Saving    string  `json:"saving,omitempty"` // of memory: "micro_batch 4, recompute"
 	train.StepTime
 }
 
@@ -44,6 +45,9 @@ func newBenchStepVerb() *cobra.Command {
 		Batch     int    `name:"batch_size" alias:"batch_size_per_gpu" range:"[1,)" help:"images a step"`
 		Device    string `name:"device" arg:"auto|cpu|cuda[:N]" help:"where to compute"`
 		Precision string `name:"precision" choices:"fp32,bf16" help:"numbers of the matrix products"`
+		Micro     int    `name:"micro_batch" range:"[0,)" help:"images that go forward and backward at once; 0: all"`
+		Recompute bool   `name:"recompute" arg:"BOOL" help:"compute the activations of blocks again in the backward pass"`
+		HeadChunk int    `name:"head_chunk" arg:"ROWS" range:"[0,)" help:"tokens whose outputs exist at a time; 0: all"`
 		Rounds    int    `name:"rounds" range:"[1,)" help:"steps to time; the median counts"`
 		Compare   string `name:"compare" arg:"FILE" help:"an earlier result (--json) to print beside this one"`
 		JSON      bool   `name:"json" help:"print one JSON object"`
@@ -69,6 +73,10 @@ func newBenchStepVerb() *cobra.Command {
 			return err
 		}
 		c.Arch, c.BatchSize, c.Precision = cmp.Or(flags.Arch, c.Arch), flags.Batch, flags.Precision
+		c.MicroBatch, c.Recompute, c.HeadChunk = flags.Micro, flags.Recompute, flags.HeadChunk
+		if _, err := c.Resolve(backbone.Names()); err != nil {
+			return usageError{err}
+		}
 		var before *stepReport
 		if flags.Compare != "" {
 			if before, err = readStepReport(flags.Compare); err != nil {

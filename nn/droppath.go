@@ -1,0 +1,77 @@
+package nn
+
+import (
+	"ibot/rng"
+	"ibot/torch"
+)
+
+// DropPath drops the whole residual branch of a sample with probability P, and scales the branches
+// that it keeps by 1/(1-P) (stochastic depth, Huang et al. 2016).
+type DropPath struct{ P float64 }
+
+// Add returns x + branch (B, ...), the branches of some samples left out.
+func (d DropPath) Add(m Mode, x, branch *torch.Tensor) *torch.Tensor {
+	if d.P == 0 || !m.Train {
+		return x.AddBranch(branch, nil)
+	}
+	scale := make([]float32, x.Size(0))
+	for i, dropped := range m.Drops.draw(d.P, len(scale)) {
+		if !dropped {
+			scale[i] = float32(1 / (1 - d.P))
+		}
+	}
+	return x.AddBranch(branch, torch.New(scale, len(scale)).ToDevice(x.Device()))
+}
+
+// Drops says which branches are dropped in a step, for every [DropPath] in the order in which a forward pass comes to
+// them and every view of the batch, crop by crop. A pass over a part of the images gets the draws of the
+// whole batch for these, and one that is made again those of the first time.
+type Drops struct {
+	noise    *rng.Stream
+	images   int      // of the batch
+	from, to int      // the images of the pass under way
+	branches [][]bool // drawn so far
+	at       int      // the branch that comes next
+}
+
+// NewDrops returns the dropped branches of a batch of images, drawn from noise as they are needed.
+func NewDrops(noise *rng.Stream, images int) *Drops {
+	return &Drops{noise: noise, images: images, to: images}
+}
+
+// Begin begins a forward pass over the images from (included) to to (excluded).
+func (d *Drops) Begin(from, to int) { d.from, d.to, d.at = from, to, 0 }
+
+// draw returns whether the next branch is dropped, for each of n views of the images of the pass.
+func (d *Drops) draw(p float64, n int) []bool {
+	part := d.to - d.from
+	crops := n / part
+	if d.at == len(d.branches) {
+		all := make([]bool, crops*d.images)
+		for i := range all {
+			all[i] = d.noise.Bernoulli(p)
+		}
+		d.branches = append(d.branches, all)
+	}
+	all := d.branches[d.at]
+	d.at++
+	var dropped []bool
+	for c := range crops {
+		dropped = append(dropped, all[c*d.images+d.from:c*d.images+d.to]...)
+	}
+	return dropped
+}
+
+// next is the number of the branch that comes next; seek goes back to it. A network that drops none needs no Drops.
+func (d *Drops) next() int {
+	if d == nil {
+		return 0
+	}
+	return d.at
+}
+
+func (d *Drops) seek(branch int) {
+	if d != nil {
+		d.at = branch
+	}
+}
