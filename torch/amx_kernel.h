@@ -96,6 +96,9 @@ inline void product(const BFloat16 *a, int64_t blocks, const BFloat16 *b, int64_
 inline __m512i read(const BFloat16 *p) { return _mm512_loadu_si512(p); }
 inline void write(BFloat16 *p, __m512i v) { _mm512_storeu_si512(p, v); }
 
+// write_past_cache is for what nobody reads soon: the line need not be fetched first. p is a multiple of 64 bytes.
+inline void write_past_cache(BFloat16 *p, __m512i v) { _mm512_stream_si512((__m512i *)p, v); }
+
 // rounded makes 32 bfloat16 of the floats low and high.
 inline __m512i rounded(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
@@ -255,8 +258,8 @@ inline __m512i gelu_of(__m512i h) {
 	return rounded((__m512)(low * distribution(low, type)), (__m512)(high * distribution(high, type)));
 }
 
-// mlp stores GELU(x W1^T + b1) W2^T + b2 for blocks [from, to) of rows, and the hidden values before GELU where h is
-// not null. scratch takes GROUP blocks of K and of H.
+// mlp stores GELU(x W1^T + b1) W2^T + b2 for blocks [from, to) of rows, and the hidden values before GELU, as left blocks,
+// where h is not null. scratch takes GROUP blocks of K and of H.
 inline void mlp(const BFloat16 *x, const BFloat16 *w1, const float *b1, const BFloat16 *w2, const float *b2, BFloat16 *h, BFloat16 *y,
 	int64_t M, int64_t K, int64_t H, int64_t N, int64_t from, int64_t to, BFloat16 *scratch) {
 	const Tiles tiles;
@@ -264,12 +267,11 @@ inline void mlp(const BFloat16 *x, const BFloat16 *w1, const float *b1, const BF
 	each_group(x, M, K, from, to, scratch, [&](int64_t row, const BFloat16 *packed, int64_t blocks) {
 		product(packed, blocks, w1, H, K, [&](int64_t m, int64_t n, int i, const float *sums) {
 			const Bias bias(b1, n);
-			BFloat16 *out = hidden + m * SIDE * H + n * SIDE + 2 * i * SIDE;
-			for (int64_t j = 0; j < 2; j++) {
-				const __m512i values = bias.add(sums + j * SIDE);
-				const int64_t r = row + m * SIDE + 2 * i + j;
-				if (h != nullptr && r < M) write(h + r * H + n, values);
-				write(out + j * SIDE, gelu_of(values));
+			const int64_t at = m * SIDE * H + n * SIDE + 2 * i * SIDE;
+			for (int64_t j = 0; j < 2 * SIDE; j += SIDE) {
+				const __m512i values = bias.add(sums + j);
+				if (h != nullptr) write_past_cache(h + row * H + at + j, values);
+				write(hidden + at + j, gelu_of(values));
 			}
 		});
 		product(hidden, blocks, w2, N, H, [&](int64_t m, int64_t n, int i, const float *sums) {
@@ -296,8 +298,7 @@ inline void mlp_backward(const BFloat16 *dy, const BFloat16 *h, const BFloat16 *
 			const int64_t step = row / SIDE + m;
 			__m512i grad[2], act[2];
 			for (int64_t j = 0; j < 2; j++) {
-				const int64_t r = step * SIDE + 2 * i + j;
-				const __m512i values = r < M ? read(h + r * H + n) : _mm512_setzero_si512();
+				const __m512i values = read(h + step * SIDE * H + n * SIDE + (2 * i + j) * SIDE);
 				const vec v0 = (vec)low_floats(values), v1 = (vec)high_floats(values);
 				const vec d0 = distribution(v0, type), d1 = distribution(v1, type);
 				act[j] = rounded((__m512)(v0 * d0), (__m512)(v1 * d1));

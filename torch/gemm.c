@@ -31,7 +31,7 @@ __attribute__((constructor)) static void find_gemm(void) {
 	// shrink), no mapping of its own for a tensor below 32 MiB (glibc's limit), and freed memory stays.
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	mallopt(M_TRIM_THRESHOLD, -1);
 }
 
 static int is_transposed(const char *t) { return *t != 'n' && *t != 'N'; }

@@ -175,7 +175,7 @@ struct LinearBackward : Node {
 
 struct MLPBackward : Node {
 	SavedVariable x, w1, w2;
-	at::Tensor h; // (M, H), before GELU
+	at::Tensor h; // what GELU was taken of, as left blocks
 	std::string name() const override { return "MLPBackward"; }
 	void release_variables() override {
 		std::lock_guard<std::mutex> lock(mutex_);
@@ -253,7 +253,7 @@ at::Tensor mlp(const at::Tensor &given, const at::Tensor &w1, const at::Tensor &
 		{
 			c10::AutoGradMode none(false);
 			y = at::empty(shape_of(x, N), at::kBFloat16);
-			if (learns) h = at::empty({M, H}, at::kBFloat16);
+			if (learns) h = room(blocks_of(M) * SIDE * H);
 			const auto pack1 = packs().of(w1, false), pack2 = packs().of(w2, false);
 			each_part(blocks_of(M), GROUP * SIDE * (K + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
 				amx::mlp(halves(x), halves(pack1), bias_of(b1), halves(pack2), bias_of(b2), learns ? halves(h) : nullptr, halves(y), M, K, H, N, from, to, scratch);
