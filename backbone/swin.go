@@ -271,8 +271,8 @@ func newSwinBlock(p *nn.Path, D, heads int, w torch.Windows, masks *windowMasks)
 // Forward keeps the shape (B, h, w, D).
 func (b *SwinBlock) Forward(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
-		x := b.DropPath.Add(m, x, b.Attn.Forward(b.Norm1.ForLinear(x)))
-		return b.DropPath.Add(m, x, b.MLP.Forward(b.Norm2.ForLinear(x)))
+		x := b.DropPath.Add(m, x, b.Norm1, b.Attn.Forward)
+		return b.DropPath.Add(m, x, b.Norm2, b.MLP.Forward)
 	})
 }
 

@@ -225,8 +225,8 @@ func newBlock(p *nn.Path, c Config, drop float64) *Block {
 // Forward maps tokens (B, N, D) to tokens (B, N, D).
 func (b *Block) Forward(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
-		x := b.DropPath.Add(m, x, scaled(b.Attn.Forward(b.Norm1.ForLinear(x)), b.Gamma1))
-		return b.DropPath.Add(m, x, scaled(b.MLP.Forward(b.Norm2.ForLinear(x)), b.Gamma2))
+		x := b.DropPath.Add(m, x, b.Norm1, func(x *torch.Tensor) *torch.Tensor { return scaled(b.Attn.Forward(x), b.Gamma1) })
+		return b.DropPath.Add(m, x, b.Norm2, func(x *torch.Tensor) *torch.Tensor { return scaled(b.MLP.Forward(x), b.Gamma2) })
 	})
 }
 

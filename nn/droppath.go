@@ -9,18 +9,24 @@ import (
 // that it keeps by 1/(1-P) (stochastic depth, Huang et al. 2016).
 type DropPath struct{ P float64 }
 
-// Add returns x + branch (B, ...), the branches of some samples left out.
-func (d DropPath) Add(m Mode, x, branch *torch.Tensor) *torch.Tensor {
+// Add returns x + f(norm(x)) for x (B, ...), f being a branch that takes samples apart. What it drops is not computed.
+func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
 	if d.P == 0 || !m.Train {
-		return x.AddBranch(branch, nil)
+		return x.AddBranch(f(norm.ForLinear(x)), 1, nil)
 	}
-	scale := make([]float32, x.Size(0))
-	for i, dropped := range m.Drops.draw(d.P, len(scale)) {
+	kept := []int{}
+	for i, dropped := range m.Drops.draw(d.P, x.Size(0)) {
 		if !dropped {
-			scale[i] = float32(1 / (1 - d.P))
+			kept = append(kept, i)
 		}
 	}
-	return x.AddBranch(branch, torch.New(scale, len(scale)).ToDevice(x.Device()))
+	switch len(kept) {
+	case 0:
+		return x
+	case x.Size(0):
+		kept = nil
+	}
+	return x.AddBranch(f(norm.ofSamples(x, kept)), 1/(1-d.P), kept)
 }
 
 // Drops says which branches are dropped in a step, for every [DropPath] in the order in which a forward pass comes to

@@ -77,8 +77,10 @@ func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
 }
 
 // ForLinear is Forward for a linear layer that follows: the result has the type of its products.
-func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor {
-	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps)
+func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor { return l.ofSamples(x, nil) }
+
+func (l *LayerNorm) ofSamples(x *torch.Tensor, samples []int) *torch.Tensor {
+	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps, samples)
 }
 
 // PatchEmbed maps each patch of an image to a token: a convolution whose kernel is as large as its stride, as one

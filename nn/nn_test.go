@@ -74,12 +74,18 @@ func TestDropPath(t *testing.T) {
 	torch.Scope(func() {
 		x := torch.Ones(torch.Float32, torch.CPU, 2000, 2, 3)
 		d := nn.DropPath{P: .25}
+		norm := &nn.LayerNorm{Weight: torch.Ones(torch.Float32, torch.CPU, 3), Bias: torch.Zeros(torch.Float32, torch.CPU, 3), Eps: 1e-6}
 		zero := torch.Zeros(torch.Float32, torch.CPU, 2000, 2, 3)
-		if y := d.Add(nn.Eval, zero, x); !slices.Equal(y.Floats(), x.Floats()) {
+		computed := 0
+		branch := func(z *torch.Tensor) *torch.Tensor {
+			computed = z.Size(0)
+			return x.Slice(0, 0, computed)
+		}
+		if y := d.Add(nn.Eval, zero, norm, branch); !slices.Equal(y.Floats(), x.Floats()) {
 			t.Error("paths are dropped in evaluation")
 		}
 		mode := nn.Mode{Train: true, Drops: nn.NewDrops(rng.Seed(1).Stream("noise"), 2000)}
-		y := d.Add(mode, zero, x).Floats()
+		y := d.Add(mode, zero, norm, branch).Floats()
 		kept := 0
 		for i := 0; i < len(y); i += 6 {
 			for _, v := range y[i : i+6] {
@@ -93,6 +99,9 @@ func TestDropPath(t *testing.T) {
 			case y[i] != 0:
 				t.Fatalf("a kept path is scaled to %v, want 1/0.75", y[i])
 			}
+		}
+		if kept != computed {
+			t.Errorf("%d branches are computed for the %d that are kept", computed, kept)
 		}
 		if kept < 1400 || kept > 1600 {
 			t.Errorf("%d of 2000 paths kept, want about 1500", kept)

@@ -11,8 +11,8 @@ import (
 	"ibot/torch"
 )
 
-// layers are the operators of linear.cpp with their plain forms, each of x (M, 64), w1 (96, 64), b1, w2 (32, 96) and b2.
-var layers = []struct {
+// linears are the operators of linear.cpp with their plain forms, each of x (M, 64), w1 (96, 64), b1, w2 (32, 96) and b2.
+var linears = []struct {
 	name         string
 	fused, plain func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor
 }{
@@ -76,7 +76,7 @@ func runLayer(rows int, mixed bool, f func(x, w1, b1, w2, b2 *torch.Tensor) *tor
 func TestLayersEqualThePlainForm(t *testing.T) {
 	noLeak(t)
 	for _, rows := range []int{1, 31, 32, 33, 197, 300, 1024, 1500} {
-		for _, l := range layers {
+		for _, l := range linears {
 			name := fmt.Sprintf("%s of %d rows", l.name, rows)
 			want, wantGrads := runLayer(rows, false, l.plain)
 			got, gotGrads := runLayer(rows, true, l.fused)
@@ -99,7 +99,7 @@ func TestLayersOnOlderProcessors(t *testing.T) {
 func TestLayersAreTheSameForAnyNumberOfThreads(t *testing.T) {
 	noLeak(t)
 	defer torch.SetThreads(torch.Threads())
-	for _, l := range layers {
+	for _, l := range linears {
 		torch.SetThreads(1)
 		want, wantGrads := runLayer(1500, true, l.fused)
 		torch.SetThreads(3)

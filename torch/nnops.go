@@ -15,6 +15,7 @@ var (
 	opBicubic    = aten("upsample_bicubic2d")
 	opBilinear   = aten("upsample_bilinear2d")
 	opWeightNorm = aten("_weight_norm")
+	opIndexAdd   = aten("index_add")
 
 	// pointwise.cpp: float32 and bfloat16 on the CPU, a pass each
 	opFusedGELU      = &op{name: "ibot::gelu"}
@@ -48,36 +49,55 @@ func (t *Tensor) MLP(w1, b1, w2, b2 *Tensor) *Tensor {
 }
 
 // LayerNorm normalises over the last axis, then scales by w and shifts by b. It keeps the type of t.
-func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor { return t.layerNorm(w, b, eps, false) }
+func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor { return t.layerNorm(w, b, eps, false, nil) }
 
 // LayerNormForLinear is [Tensor.LayerNorm] for a linear layer that follows: under [Autocast] the result may have
-// the type that the layer's product would cast it to.
-func (t *Tensor) LayerNormForLinear(w, b *Tensor, eps float64) *Tensor {
-	return t.layerNorm(w, b, eps, true)
+// the type that the layer's product would cast it to. It takes the samples (in ascending order along the first axis) that
+// are named, or all for nil.
+func (t *Tensor) LayerNormForLinear(w, b *Tensor, eps float64, samples []int) *Tensor {
+	return t.layerNorm(w, b, eps, true, samples)
 }
 
-func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool) *Tensor {
+func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool, samples []int) *Tensor {
 	if fusedHere(t) && w.DType() == Float32 {
-		return opFusedLayerNorm.one(t, w, b, eps, forLinear)
+		return opFusedLayerNorm.one(t, w, b, eps, forLinear, optional(samples))
+	}
+	if samples != nil {
+		t = t.IndexSelect(0, t.numbers(samples))
 	}
 	return opLayerNorm.one(t, []int{w.Size(0)}, w, b, eps)
 }
 
-// AddBranch returns t + scale r, with a factor for each sample, scale (B), of t and r (B, ...); nil scales by 1.
-// It has the type of t.
-func (t *Tensor) AddBranch(r, scale *Tensor) *Tensor {
+// AddBranch returns t (B, ...) + scale r, of the type of t. Where samples are named, in ascending order along the first
+// axis, r has these alone, and the others stay as they are.
+func (t *Tensor) AddBranch(r *Tensor, scale float64, samples []int) *Tensor {
 	if fusedHere(t) && t.DType() == Float32 && fusedHere(r) {
-		return opAddBranch.one(t, r, scale)
+		return opAddBranch.one(t, r, scale, optional(samples))
 	}
-	if scale != nil {
-		shape := make([]int, r.Dims())
-		for i := range shape {
-			shape[i] = 1
-		}
-		shape[0] = -1
-		r = r.Mul(scale.Reshape(shape...).To(r.DType()))
+	if scale != 1 {
+		r = r.MulScalar(scale)
+	}
+	if samples != nil {
+		return opIndexAdd.one(t, 0, t.numbers(samples), r.To(t.DType()))
 	}
 	return t.Add(r)
+}
+
+// optional is a list of integers as an argument that may be None, for nil.
+func optional(list []int) any {
+	if list == nil {
+		return nil
+	}
+	return list
+}
+
+// numbers is a list as an index, where t is.
+func (t *Tensor) numbers(list []int) *Tensor {
+	index := make([]int64, len(list))
+	for i, n := range list {
+		index[i] = int64(n)
+	}
+	return New(index, len(index)).ToDevice(t.Device())
 }
 
 // BatchNorm normalises over every axis but the second. While training it uses and updates the

@@ -12,9 +12,11 @@
 
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace {
 
@@ -85,9 +87,40 @@ at::Tensor gelu(const at::Tensor &given) {
 // parts then in order, so that the result does not depend on the number of threads.
 constexpr int64_t part_rows = 512;
 
+// Samples are those of the first axis that an operator works on: all of them, or some in ascending order.
+struct Samples {
+	std::vector<int64_t> some;
+	bool all = true;
+
+	explicit Samples(at::OptionalIntArrayRef given, int64_t of) {
+		if (!given.has_value()) return;
+		all = false, some = given->vec();
+		for (size_t i = 0; i < some.size(); i++) {
+			TORCH_CHECK(some[i] >= (i == 0 ? 0 : some[i - 1] + 1) && some[i] < of, "wants samples below ", of, " in ascending order, got ", some);
+		}
+	}
+	Samples() {}
+
+	int64_t count(int64_t of) const { return all ? of : static_cast<int64_t>(some.size()); }
+	int64_t operator[](int64_t i) const { return all ? i : some[i]; }
+};
+
+// of_samples calls f(row, at, n) for n rows that lie side by side from row on, rows from to to (excluded) of those of the
+// samples, each of so many rows; at counts through the rows of the samples alone.
+template <class F>
+void of_samples(const Samples &samples, int64_t each, int64_t from, int64_t to, F f) {
+	if (samples.all) return f(from, from, to - from);
+	for (int64_t at = from; at < to;) {
+		const int64_t i = at / each, n = std::min(to, (i + 1) * each) - at;
+		f(samples[i] * each + at % each, at, n);
+		at += n;
+	}
+}
+
 struct LayerNormBackward : Node {
 	SavedVariable x, w;
 	at::Tensor stats; // (rows, 2)
+	Samples samples;
 	std::string name() const override { return "LayerNormBackward"; }
 	void release_variables() override {
 		std::lock_guard<std::mutex> lock(mutex_);
@@ -99,8 +132,9 @@ struct LayerNormBackward : Node {
 		std::lock_guard<std::mutex> lock(mutex_);
 		if (!grads[0].defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
 		auto in = x.unpack(), weight = w.unpack(), dy = grads[0].contiguous();
-		const int64_t D = weight.numel(), rows = in.numel() / D, parts = (rows + part_rows - 1) / part_rows;
-		auto dx = at::empty_like(in);
+		const int64_t D = weight.numel(), each = in.numel() / (in.size(0) * D), rows = samples.count(in.size(0)) * each;
+		const int64_t parts = (rows + part_rows - 1) / part_rows;
+		auto dx = samples.all ? at::empty_like(in) : at::zeros_like(in);
 		auto sums = at::zeros({2, parts, D}, at::kFloat); // dw and db of each part
 		typed(in, [&](auto *of_x) {
 			using T = std::remove_pointer_t<decltype(of_x)>;
@@ -108,9 +142,10 @@ struct LayerNormBackward : Node {
 				using U = std::remove_pointer_t<decltype(of_y)>;
 				share(parts, 1, [&](int64_t from, int64_t to) {
 					for (int64_t p = from; p < to; p++) {
-						IB_RUN(layer_norm_backward(data<T>(in), data<float>(weight), data<float>(stats), data<U>(dy), data<T>(dx),
-							data<float>(sums) + p * D, data<float>(sums) + (parts + p) * D, p * part_rows,
-							std::min(rows, (p + 1) * part_rows), D));
+						of_samples(samples, each, p * part_rows, std::min(rows, (p + 1) * part_rows), [&](int64_t row, int64_t at, int64_t n) {
+							IB_RUN(layer_norm_backward(data<T>(in) + row * D, data<float>(weight), data<float>(stats) + 2 * at, data<U>(dy) + at * D,
+								data<T>(dx) + row * D, data<float>(sums) + p * D, data<float>(sums) + (parts + p) * D, n, D));
+						});
 					}
 				});
 			});
@@ -121,21 +156,27 @@ struct LayerNormBackward : Node {
 };
 
 // layer_norm gives the type that the next matrix product takes, where for_product says that one comes next.
-at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product) {
+// Only the samples named are normed; the result has no others.
+at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product, at::OptionalIntArrayRef some) {
 	check(given, "values");
 	TORCH_CHECK(weight.scalar_type() == f32 && bias.scalar_type() == f32 && weight.dim() == 1 && bias.sizes() == weight.sizes() &&
 		given.dim() > 0 && given.size(-1) == weight.numel(), "wants (..., D) with a weight and a bias (D) in float32");
 	auto x = given.contiguous();
-	const int64_t D = weight.numel(), rows = x.numel() / D;
-	auto y = at::empty(x.sizes(), x.options().dtype(for_product && mixed() ? bf16 : x.scalar_type()));
+	const Samples samples(some, x.size(0));
+	const int64_t D = weight.numel(), each = x.numel() / std::max<int64_t>(1, x.size(0) * D), rows = samples.count(x.size(0)) * each;
+	auto shape = x.sizes().vec();
+	if (!samples.all) shape[0] = samples.count(0);
+	auto y = at::empty(shape, x.options().dtype(for_product && mixed() ? bf16 : x.scalar_type()));
 	auto stats = at::empty({rows, 2}, at::kFloat);
 	typed(x, [&](auto *of_x) {
 		using T = std::remove_pointer_t<decltype(of_x)>;
 		typed(y, [&](auto *of_y) {
 			using U = std::remove_pointer_t<decltype(of_y)>;
 			share(rows, std::max<int64_t>(1, grain / D), [&](int64_t from, int64_t to) {
-				IB_RUN(layer_norm(data<T>(x), data<float>(weight), data<float>(bias), data<U>(y), data<float>(stats), from, to, D,
-					static_cast<float>(eps)));
+				of_samples(samples, each, from, to, [&](int64_t row, int64_t at, int64_t n) {
+					IB_RUN(layer_norm(data<T>(x) + row * D, data<float>(weight), data<float>(bias), data<U>(y) + at * D, data<float>(stats) + 2 * at, n, D,
+						static_cast<float>(eps)));
+				});
 			});
 		});
 	});
@@ -144,6 +185,7 @@ at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const a
 		node->x = SavedVariable(x, false);
 		node->w = SavedVariable(weight, false);
 		node->stats = stats;
+		node->samples = samples;
 		record(node, y, {x, weight, bias});
 	}
 	return y;
@@ -152,46 +194,56 @@ at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const a
 // ---- the residual sum
 
 struct AddBranchBackward : Node {
-	at::Tensor scale; // (B) or undefined
+	Samples samples;
+	float scale;
 	at::ScalarType type;
 	std::string name() const override { return "AddBranchBackward"; }
 	variable_list apply(variable_list &&grads) override {
 		if (!grads[0].defined()) return {at::Tensor(), at::Tensor()};
-		if (!scale.defined()) return {grads[0], grads[0].to(type)};
+		if (samples.all && scale == 1) return {grads[0], grads[0].to(type)};
 		auto g = grads[0].contiguous();
-		auto dr = at::empty(g.sizes(), g.options().dtype(type));
-		const int64_t B = g.size(0), n = g.numel() / B;
+		const int64_t B = samples.count(g.size(0)), n = g.numel() / g.size(0);
+		auto shape = g.sizes().vec();
+		shape[0] = B;
+		auto dr = at::empty(shape, g.options().dtype(type));
 		typed(dr, [&](auto *of_r) {
 			using T = std::remove_pointer_t<decltype(of_r)>;
 			share(B, std::max<int64_t>(1, grain / n), [&](int64_t from, int64_t to) {
-				for (int64_t i = from; i < to; i++) IB_RUN(scaled(data<float>(g) + i * n, data<float>(scale)[i], data<T>(dr) + i * n, n));
+				for (int64_t i = from; i < to; i++) IB_RUN(scaled(data<float>(g) + samples[i] * n, scale, data<T>(dr) + i * n, n));
 			});
 		});
 		return {g, dr};
 	}
 };
 
-// add_branch returns x + scale[i] r for sample i, in float32; without scale x + r.
-at::Tensor add_branch(const at::Tensor &given_x, const at::Tensor &given_r, const c10::optional<at::Tensor> &scale) {
+// add_branch returns x + scale r, in float32; where samples are named r has these alone, and the others of x stay as they are.
+at::Tensor add_branch(const at::Tensor &given_x, const at::Tensor &given_r, double scale, at::OptionalIntArrayRef some) {
 	check(given_r, "a branch");
-	TORCH_CHECK(given_x.scalar_type() == f32 && given_x.sizes() == given_r.sizes() && given_x.dim() > 0,
-		"wants float32 and a branch of the same shape, got ", given_x.sizes(), " and ", given_r.sizes());
+	TORCH_CHECK(given_x.scalar_type() == f32 && given_x.dim() > 0 && given_x.dim() == given_r.dim() &&
+		given_x.sizes().slice(1) == given_r.sizes().slice(1), "wants float32 and a branch of the same shape, got ", given_x.sizes(), " and ", given_r.sizes());
 	auto x = given_x.contiguous(), r = given_r.contiguous();
-	const bool scales = scale.has_value() && scale->defined();
 	const int64_t B = x.size(0), n = x.numel() / std::max<int64_t>(1, B);
-	TORCH_CHECK(!scales || (scale->scalar_type() == f32 && scale->is_contiguous() && scale->numel() == B), "wants a scale for each of the ", B, " samples");
+	const Samples samples(some, B);
+	TORCH_CHECK(r.size(0) == samples.count(B), "wants a branch of the same shape, of ", samples.count(B), " samples, got ", r.size(0));
+	std::vector<int64_t> at(B, -1); // where each sample's branch is
+	for (int64_t i = 0; i < r.size(0); i++) at[samples[i]] = i;
 	auto y = at::empty_like(x);
 	typed(r, [&](auto *of_r) {
 		using T = std::remove_pointer_t<decltype(of_r)>;
 		share(B, std::max<int64_t>(1, grain / std::max<int64_t>(1, n)), [&](int64_t from, int64_t to) {
 			for (int64_t i = from; i < to; i++) {
-				IB_RUN(add_scaled(data<float>(x) + i * n, data<T>(r) + i * n, scales ? data<float>(*scale)[i] : 1.f, data<float>(y) + i * n, n));
+				if (at[i] < 0) {
+					std::copy_n(data<float>(x) + i * n, n, data<float>(y) + i * n);
+				} else {
+					IB_RUN(add_scaled(data<float>(x) + i * n, data<T>(r) + at[i] * n, static_cast<float>(scale), data<float>(y) + i * n, n));
+				}
 			}
 		});
 	});
 	if (differentiate({x, r})) {
 		auto node = make_node<AddBranchBackward>();
-		if (scales) node->scale = *scale;
+		node->samples = samples;
+		node->scale = static_cast<float>(scale);
 		node->type = r.scalar_type();
 		record(node, y, {x, r});
 	}
@@ -200,8 +252,8 @@ at::Tensor add_branch(const at::Tensor &given_x, const at::Tensor &given_r, cons
 
 TORCH_LIBRARY_FRAGMENT(ibot, m) {
 	m.def("gelu(Tensor x) -> Tensor", gelu);
-	m.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps, bool for_product) -> Tensor", layer_norm);
-	m.def("add_branch(Tensor x, Tensor branch, Tensor? scale) -> Tensor", add_branch);
+	m.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps, bool for_product, int[]? samples) -> Tensor", layer_norm);
+	m.def("add_branch(Tensor x, Tensor branch, float scale, int[]? samples) -> Tensor", add_branch);
 }
 
 } // namespace

@@ -73,11 +73,11 @@ void gelu_backward(const T *x, const T *dy, T *dx, int64_t n) {
 	});
 }
 
-// layer_norm: y = (x - mean) / sqrt(var + eps) w + b over D values, for rows [from, to). It keeps mean and
+// layer_norm: y = (x - mean) / sqrt(var + eps) w + b over D values, of so many rows. It keeps mean and
 // 1/sqrt(var + eps) of each row in stats.
 template <class T, class U>
-void layer_norm(const T *x, const float *w, const float *b, U *y, float *stats, int64_t from, int64_t to, int64_t D, float eps) {
-	for (int64_t row = from; row < to; row++) {
+void layer_norm(const T *x, const float *w, const float *b, U *y, float *stats, int64_t rows, int64_t D, float eps) {
+	for (int64_t row = 0; row < rows; row++) {
 		const T *in = x + row * D;
 		vec sum{};
 		each(D, [&](int64_t i, int64_t m) { sum += get(in + i, m); });
@@ -101,8 +101,8 @@ void layer_norm(const T *x, const float *w, const float *b, U *y, float *stats, 
 // to dw and dy to db.
 template <class T, class U>
 void layer_norm_backward(const T *x, const float *w, const float *stats, const U *dy, T *dx, float *dw, float *db,
-	int64_t from, int64_t to, int64_t D) {
-	for (int64_t row = from; row < to; row++) {
+	int64_t rows, int64_t D) {
+	for (int64_t row = 0; row < rows; row++) {
 		const T *in = x + row * D;
 		const U *grad = dy + row * D;
 		const float mean = stats[2 * row], rstd = stats[2 * row + 1];

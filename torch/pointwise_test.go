@@ -31,25 +31,38 @@ var pointwise = []struct {
 	},
 	{
 		"AddBranch",
-		func(x, y, _, _ *torch.Tensor) *torch.Tensor { return x.AddBranch(y, nil) },
+		func(x, y, _, _ *torch.Tensor) *torch.Tensor { return x.AddBranch(y, 1, nil) },
 		func(x, y, _, _ *torch.Tensor) *torch.Tensor { return x.Add(y) },
 	},
 	{
 		"AddBranch scaled",
-		func(x, y, _, _ *torch.Tensor) *torch.Tensor { return x.AddBranch(y, scales(x)) },
-		func(x, y, _, _ *torch.Tensor) *torch.Tensor {
-			return x.Add(y.Mul(scales(x).To(y.DType()).Reshape(-1, 1)))
+		func(x, y, _, _ *torch.Tensor) *torch.Tensor { return x.AddBranch(y, .75, nil) },
+		func(x, y, _, _ *torch.Tensor) *torch.Tensor { return x.Add(y.MulScalar(.75)) },
+	},
+	{
+		"a branch of some samples",
+		func(x, y, w, b *torch.Tensor) *torch.Tensor {
+			some, index := kept(x)
+			return x.AddBranch(x.LayerNormForLinear(w, b, 1e-6, some).Add(y.IndexSelect(0, index)), .75, some)
+		},
+		func(x, y, w, b *torch.Tensor) *torch.Tensor {
+			_, index := kept(x)
+			branch := torch.Call("aten::layer_norm", x, []int{w.Size(0)}, w, b, 1e-6)[0].Add(y)
+			return torch.Call("aten::index_add", x, 0, index, branch.IndexSelect(0, index).MulScalar(.75))[0]
 		},
 	},
 }
 
-// scales keeps every third sample's branch out.
-func scales(x *torch.Tensor) *torch.Tensor {
-	s := make([]float32, x.Size(0))
-	for i := range s {
-		s[i] = float32(i%3) * .75
+// kept leaves every third sample out, from the second on.
+func kept(x *torch.Tensor) (some []int, index *torch.Tensor) {
+	some = []int{}
+	var numbers []int64
+	for i := range x.Size(0) {
+		if i%3 != 1 {
+			some, numbers = append(some, i), append(numbers, int64(i))
+		}
 	}
-	return torch.New(s, len(s))
+	return some, torch.New(numbers, len(numbers))
 }
 
 // runPointwise returns the output and the gradients of all inputs that have one.
@@ -163,14 +176,14 @@ func TestLayerNormForLinear(t *testing.T) {
 	torch.Scope(func() {
 		x := torch.New(normal(1, 1, 6*32), 6, 32)
 		w, b := torch.Ones(torch.Float32, torch.CPU, 32), torch.Zeros(torch.Float32, torch.CPU, 32)
-		if got := x.LayerNormForLinear(w, b, 1e-6).DType(); got != torch.Float32 {
+		if got := x.LayerNormForLinear(w, b, 1e-6, nil).DType(); got != torch.Float32 {
 			t.Errorf("without autocast: %v", got)
 		}
 		torch.Autocast(torch.CPU, torch.BFloat16, func() {
 			if got := x.LayerNorm(w, b, 1e-6).DType(); got != torch.Float32 {
 				t.Errorf("LayerNorm under autocast: %v", got)
 			}
-			y := x.LayerNormForLinear(w, b, 1e-6)
+			y := x.LayerNormForLinear(w, b, 1e-6, nil)
 			if got := y.DType(); got != torch.BFloat16 {
 				t.Errorf("LayerNormForLinear under autocast: %v", got)
 			}
@@ -188,8 +201,10 @@ func TestPointwiseErrors(t *testing.T) {
 		want string
 	}{
 		{"width", func() { zeros(2, 8).LayerNorm(zeros(7), zeros(7), 1e-6) }, "(..., D)"},
-		{"shape", func() { zeros(2, 8).AddBranch(zeros(2, 7), nil) }, "same shape"},
-		{"scales", func() { zeros(2, 8).AddBranch(zeros(2, 8), zeros(3)) }, "each of the 2 samples"},
+		{"shape", func() { zeros(2, 8).AddBranch(zeros(2, 7), 1, nil) }, "same shape"},
+		{"samples", func() { zeros(2, 8).AddBranch(zeros(2, 8), 1, []int{0, 2}) }, "samples below 2"},
+		{"order", func() { zeros(2, 8).LayerNormForLinear(zeros(8), zeros(8), 1e-6, []int{1, 0}) }, "ascending"},
+		{"number", func() { zeros(2, 8).AddBranch(zeros(2, 8), 1, []int{1}) }, "of 1 samples"},
 		{"pairs", func() { torch.LerpAll_([]*torch.Tensor{zeros(3)}, []*torch.Tensor{zeros(4)}, .5) }, "one shape"},
 	} {
 		err := torch.Run(func() error {
