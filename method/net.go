@@ -165,12 +165,10 @@ func (m *Model) teach(b Batch) Teacher {
 // study runs the student on the masked global crops and, apart, on the local ones.
 func (m *Model) study(mode nn.Mode, b Batch) Embedded {
 	r := torch.TidyAll(func() []*torch.Tensor {
-		net := m.Student
-		tokens := net.Backbone.Forward(mode, b.Global, b.Mask) // (G*B, 1+N, D)
-		cls, masked := m.embed(mode, tokens, b.Masked)
+		cls, masked := m.embed(mode, b.Global, b.Mask, b.Masked)
 		if b.Local != nil {
 			m.Begin("local crops")
-			local, _ := m.embed(mode, net.Backbone.Forward(mode, b.Local, nil), nil)
+			local, _ := m.embed(mode, b.Local, nil, nil)
 			cls = torch.Cat([]*torch.Tensor{cls, local}, 0)
 		}
 		return []*torch.Tensor{cls, masked}
@@ -178,25 +176,22 @@ func (m *Model) study(mode nn.Mode, b Batch) Embedded {
 	return Embedded{Cls: r[0], Masked: r[1]}
 }
 
-// embed runs the head's MLP on the [CLS] tokens and the chosen patches of tokens (B, 1+N, D), and on all others
-// too where it must see them.
-func (m *Model) embed(mode nn.Mode, tokens, chosen *torch.Tensor) (cls, masked *torch.Tensor) {
-	head := m.Student.Head
-	pick := func(x *torch.Tensor) *torch.Tensor {
-		return x.From(1, 1).Reshape(-1, x.Size(2)).IndexSelect(0, chosen)
-	}
-	if !head.PerToken() {
-		z := head.Embed(mode, tokens)
+// embed runs the backbone and the head's MLP on crops x, for the [CLS] tokens and the chosen patches, and for all others
+// too where the head must see them.
+func (m *Model) embed(mode nn.Mode, x, mask, chosen *torch.Tensor) (cls, masked *torch.Tensor) {
+	net := m.Student
+	if !net.Head.PerToken() {
+		z := net.Head.Embed(mode, net.Backbone.Forward(mode, x, mask))
 		if cls = z.Select(1, 0); chosen != nil {
-			masked = pick(z)
+			masked = z.From(1, 1).Reshape(-1, z.Size(2)).IndexSelect(0, chosen)
 		}
 		return cls, masked
 	}
-	cls = tokens.Select(1, 0) // (B, D)
+	cls, patches := backbone.ForwardChosen(net.Backbone, mode, x, mask, chosen)
 	if chosen == nil {
-		return head.Embed(mode, cls), nil
+		return net.Head.Embed(mode, cls), nil
 	}
 	B := cls.Size(0)
-	z := head.Embed(mode, torch.Cat([]*torch.Tensor{cls, pick(tokens)}, 0))
+	z := net.Head.Embed(mode, torch.Cat([]*torch.Tensor{cls, patches}, 0))
 	return z.Slice(0, 0, B), z.From(0, B)
 }

@@ -11,22 +11,30 @@ type DropPath struct{ P float64 }
 
 // Add returns x + f(norm(x)) for x (B, ...), f being a branch that takes samples apart. What it drops is not computed.
 func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
-	if d.P == 0 || !m.Train {
-		return x.AddBranch(f(norm.ForLinear(x)), 1, nil)
-	}
-	kept := []int{}
-	for i, dropped := range m.Drops.draw(d.P, x.Size(0)) {
-		if !dropped {
-			kept = append(kept, i)
-		}
-	}
+	kept, scale := d.Kept(m, x.Size(0))
 	switch len(kept) {
 	case 0:
 		return x
 	case x.Size(0):
 		kept = nil
 	}
-	return x.AddBranch(f(norm.ofSamples(x, kept)), 1/(1-d.P), kept)
+	return x.AddBranch(f(norm.OfSamples(x, kept)), scale, kept)
+}
+
+// Kept returns which of B samples keep the next branch, in ascending order, and what scales it.
+func (d DropPath) Kept(m Mode, B int) (kept []int, scale float64) {
+	if d.P == 0 || !m.Train {
+		for i := range B {
+			kept = append(kept, i)
+		}
+		return kept, 1
+	}
+	for i, dropped := range m.Drops.draw(d.P, B) {
+		if !dropped {
+			kept = append(kept, i)
+		}
+	}
+	return kept, 1 / (1 - d.P)
 }
 
 // Drops says which branches are dropped in a step, for every [DropPath] in the order in which a forward pass comes to

@@ -77,9 +77,10 @@ func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
 }
 
 // ForLinear is Forward for a linear layer that follows: the result has the type of its products.
-func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor { return l.ofSamples(x, nil) }
+func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor { return l.OfSamples(x, nil) }
 
-func (l *LayerNorm) ofSamples(x *torch.Tensor, samples []int) *torch.Tensor {
+// OfSamples is ForLinear for some samples of x (B, ...), which the result has alone; they are in ascending order, and nil means all.
+func (l *LayerNorm) OfSamples(x *torch.Tensor, samples []int) *torch.Tensor {
 	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps, samples)
 }
 
