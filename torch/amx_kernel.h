@@ -239,15 +239,21 @@ struct Bias {
 	__m512i add(const float *sums) const { return rounded(_mm512_load_ps(sums) + low, _mm512_load_ps(sums + 16) + high); }
 };
 
+// store_pair stores 32 columns of rows r and r+1, those below M, in rows that are N values apart, and fetches
+// the lines where the next columns go.
+inline void store_pair(const float *sums, const Bias &bias, BFloat16 *y, int64_t r, int64_t M, int64_t N) {
+	for (int64_t j = 0; j < 2 && r + j < M; j++) {
+		write(y + (r + j) * N, bias.add(sums + j * SIDE));
+		__builtin_prefetch(y + (r + j) * N + SIDE, 1);
+	}
+}
+
 // linear stores x W^T + b for blocks [from, to) of rows. scratch takes GROUP blocks of K.
 inline void linear(const BFloat16 *x, const BFloat16 *w, const float *b, BFloat16 *y, int64_t M, int64_t N, int64_t K, int64_t from, int64_t to, BFloat16 *scratch) {
 	const Tiles tiles;
 	each_group(x, M, K, from, to, scratch, [&](int64_t row, const BFloat16 *packed, int64_t blocks) {
 		product(packed, blocks, w, N, K, [&](int64_t m, int64_t n, int i, const float *sums) {
-			const int64_t r = row + m * SIDE + 2 * i;
-			const Bias bias(b, n);
-			if (r < M) write(y + r * N + n, bias.add(sums));
-			if (r + 1 < M) write(y + (r + 1) * N + n, bias.add(sums + SIDE));
+			store_pair(sums, Bias(b, n), y + n, row + m * SIDE + 2 * i, M, N);
 		});
 	});
 }
@@ -275,10 +281,7 @@ inline void mlp(const BFloat16 *x, const BFloat16 *w1, const float *b1, const BF
 			}
 		});
 		product(hidden, blocks, w2, N, H, [&](int64_t m, int64_t n, int i, const float *sums) {
-			const int64_t r = row + m * SIDE + 2 * i;
-			const Bias bias(b2, n);
-			if (r < M) write(y + r * N + n, bias.add(sums));
-			if (r + 1 < M) write(y + (r + 1) * N + n, bias.add(sums + SIDE));
+			store_pair(sums, Bias(b2, n), y + n, row + m * SIDE + 2 * i, M, N);
 		});
 	});
 }
@@ -322,10 +325,7 @@ inline void mlp_backward(const BFloat16 *dy, const BFloat16 *h, const BFloat16 *
 		});
 		if (dx == nullptr) return;
 		product(hidden, blocks, w1, K, H, [&](int64_t m, int64_t n, int i, const float *sums) {
-			const int64_t r = row + m * SIDE + 2 * i;
-			const Bias none(nullptr, 0);
-			if (r < M) write(dx + r * K + n, none.add(sums));
-			if (r + 1 < M) write(dx + (r + 1) * K + n, none.add(sums + SIDE));
+			store_pair(sums, Bias(nullptr, 0), dx + n, row + m * SIDE + 2 * i, M, K);
 		});
 	});
 }

@@ -49,7 +49,9 @@ func (t *Tensor) MLP(w1, b1, w2, b2 *Tensor) *Tensor {
 }
 
 // LayerNorm normalises over the last axis, then scales by w and shifts by b. It keeps the type of t.
-func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor { return t.layerNorm(w, b, eps, false, nil) }
+func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor {
+	return t.layerNorm(w, b, eps, false, nil)
+}
 
 // LayerNormForLinear is [Tensor.LayerNorm] for a linear layer that follows: under [Autocast] the result may have
 // the type that the layer's product would cast it to. It takes the samples (in ascending order along the first axis) that
