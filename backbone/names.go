@@ -371,6 +371,10 @@ func (w *Weights) Build(p *nn.Path, missing, extra Patterns) (*ViT, error) {
 			if !ok {
 				return fmt.Errorf("backbone: %s: %s has type %v, which no network here uses", w.label, s.Name, a.DType)
 			}
+			if dtype == s.Tensor.DType() { // straight from the file: one copy
+				s.Tensor.FillBytes(a.Data)
+				continue
+			}
 			torch.Scope(func() {
 				torch.NoGrad(func() { s.Tensor.Copy_(torch.FromBytes(a.Data, dtype, a.Shape...)) })
 			})

@@ -70,6 +70,9 @@ func (a *archive) stored(f *zip.File) ([]byte, error) {
 func (a *archive) bytes(f *zip.File) ([]byte, error) {
 	if f.Method == zip.Store {
 		content, err := a.stored(f)
+		if offset, err := f.DataOffset(); err == nil && len(content) > 0 {
+			expect(a.data, uint64(offset), uint64(offset)+uint64(len(content)))
+		}
 		if err == nil && !a.unchecked && crc32.ChecksumIEEE(content) != f.CRC32 {
 			return nil, fmt.Errorf("zip member %q is damaged: its checksum is wrong", clip(f.Name))
 		}

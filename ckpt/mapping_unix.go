@@ -50,3 +50,16 @@ func (m *mapping) Close() error {
 	m.data = nil
 	return unix.Munmap(data)
 }
+
+// readAhead is how much of a file is fetched beyond the bytes that are asked for.
+const readAhead = 32 << 20
+
+// expect has the system fetch data[from:] to the given end and a little beyond it, which is likely to
+// be asked for next. Touched unprepared, a mapped file is fetched in pieces of 128 KiB, each waited for.
+func expect(data []byte, from, end uint64) {
+	page := uint64(os.Getpagesize())
+	if from -= from % page; end-from < page {
+		return
+	}
+	_ = unix.Madvise(data[from:min(end+readAhead, uint64(len(data)))], unix.MADV_WILLNEED) // a wish
+}

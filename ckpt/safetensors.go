@@ -76,8 +76,12 @@ func openSafetensors(data []byte, c *Checkpoint) error {
 			return fmt.Errorf("is a safetensors file cut off in array %q: it has %d bytes of numbers, its header needs at least %d; "+
 				"it was half written or half downloaded", clip(e.name), len(body), end)
 		}
-		content := body[e.Offsets[0]:end:end]
-		if err := c.add(spec, func() ([]byte, error) { return content, nil }); err != nil {
+		from, to := 8+length+e.Offsets[0], 8+length+end
+		read := func() ([]byte, error) {
+			expect(data, from, to)
+			return data[from:to:to], nil
+		}
+		if err := c.add(spec, read); err != nil {
 			return fmt.Errorf("has a broken safetensors header: two arrays are named %q", clip(e.name))
 		}
 	}

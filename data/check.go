@@ -30,12 +30,12 @@ type CheckOptions struct {
 type Report struct {
 	Images     int            `json:"images"`
 	Parts      []PartReport   `json:"parts"`
-	Width      Spread         `json:"width"`  // in pixels, of images that can be read
-	Height     Spread         `json:"height"` // likewise
-	Bytes      Spread         `json:"bytes"`  // of the files
-	Formats    map[string]int `json:"formats"`
+	Width      Spread         `json:"width"`    // in pixels, of images that can be read
+	Height     Spread         `json:"height"`   // likewise
+	Bytes      Spread         `json:"bytes"`    // of the files
+	Formats    map[string]int `json:"formats"`  // by what the headers say, as channels and depths are
 	Channels   map[string]int `json:"channels"` // as stored, before they are turned to RGB
-	Depths     map[string]int `json:"depths"`   // bits a channel
+	Depths     map[string]int `json:"depths"`   // bits a channel; "16 signed" and "32 float" for other than whole numbers from 0 on
 	Misnamed   Some           `json:"misnamed"` // whose ending is that of another format
 	Small      int            `json:"small"`    // with a side under 32 pixels
 	Long       int            `json:"long"`     // more than 4 times as long as wide, or as wide as long
@@ -142,18 +142,21 @@ func (c *check) image(part, i int) {
 	}
 }
 
-// read returns the image and what its file looks like. For arrays, which have no files, that is
-// what the array has.
+// read returns the image, and what its headers say, also where it cannot be read.
 func (c *check) read(set Dataset, i int, s *seen) (*imaging.Image, look, error) {
 	encoded, ok := set.(Encoded)
 	if !ok {
 		im, err := set.Load(i)
+		l := look{}
+		if a, ok := set.(*array); ok { // whose channels may be others than those that are asked for
+			l = look{format: "array", channels: a.c, depth: 8}
+		}
 		if err != nil {
-			return nil, look{}, err
+			return nil, l, err
 		}
 		s.bytes = int64(len(im.Pix))
 		s.setSum(fmt.Appendf(nil, "%d %d ", im.W, im.H), im.Pix)
-		return im, look{"array", im.C, 8}, nil
+		return im, l, nil
 	}
 	b, err := encoded.Bytes(i)
 	if err != nil {
@@ -180,7 +183,9 @@ func (c *check) note(part, i int, l look, err error) {
 	name := c.name(part, i)
 	if err != nil {
 		c.bad[[2]int{part, i}] = BadImage{Path: name, Error: printable(err.Error()), Index: i}
-		return
+		if _, isFile := c.parts[part].Set.(Encoded); isFile || l.format == "" {
+			return // what a broken file says of itself is as broken; an array may only be asked for other channels
+		}
 	}
 	r := c.report
 	if l.format == "" {
@@ -189,7 +194,7 @@ func (c *check) note(part, i int, l look, err error) {
 	r.Formats[l.format]++
 	if l.channels > 0 {
 		r.Channels[strconv.Itoa(l.channels)]++
-		r.Depths[strconv.Itoa(l.depth)]++
+		r.Depths[l.bits()]++
 	}
 	if _, isFile := c.parts[part].Set.(Encoded); isFile && l.misnamed(name) {
 		r.Misnamed.Count++

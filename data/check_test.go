@@ -12,6 +12,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -146,6 +147,89 @@ func TestCheck(t *testing.T) {
 	var back data.Report
 	if err := json.Unmarshal(got.Bytes(), &back); err != nil || back.Images != 11 {
 		t.Errorf("the JSON gives %+v, %v", back, err)
+	}
+}
+
+// What the headers say, of files whose names say the same.
+func TestHeaders(t *testing.T) {
+	for names, want := range map[string]string{
+		"gray.jpg":                  "JPEG 1 8",
+		"orientation5.jpg":          "JPEG 3 8",
+		"cmyk.jpg ycck.jpg":         "JPEG 4 8",
+		"gray1.png gray1_adam7.png": "PNG 1 1",
+		"gray4.png":                 "PNG 1 4",
+		"gray8.png":                 "PNG 1 8",
+		"flat_adam7.png":            "PNG 3 8",
+		"gray16.png":                "PNG 1 16",
+		"grayalpha8.png":            "PNG 2 8",
+		"grayalpha16.png":           "PNG 2 16",
+		"indexed1.png indexed8.png rgb8_trns.png": "PNG 4 8",
+		"rgb16.png":                            "PNG 3 16",
+		"rgba16_adam7.png":                     "PNG 4 16",
+		"plain.gif":                            "GIF 3 8",
+		"lossy.webp lossless.webp":             "WebP 3 8",
+		"lossy_alpha.webp":                     "WebP 4 8",
+		"indexed1.bmp rgb24_os2.bmp rgb32.bmp": "BMP 3 8",
+		"rgb444.bmp":                           "BMP 3 4",
+		"rgb555.bmp":                           "BMP 3 5",
+		"rgb565.bmp":                           "BMP 3 6",
+		"rgba32_v5.bmp":                        "BMP 4 8",
+		"p1.pbm p4.pbm":                        "PNM 1 1",
+		"p2.pgm p5_max100.pgm":                 "PNM 1 8",
+		"p5_wide.pgm":                          "PNM 1 16",
+		"p3.ppm p6.ppm":                        "PNM 3 8",
+		"p6_wide.ppm":                          "PNM 3 16",
+		"gray2.tif white_is_zero2.tif":         "TIFF 1 2",
+		"gray12.tif":                           "TIFF 1 12",
+		"gray16_ii.tif gray16_mm.tif":          "TIFF 1 16",
+		"indexed4.tif":                         "TIFF 3 8",
+		"rgb_strips.tif rgb_planes.tif ycbcr22.tif":  "TIFF 3 8",
+		"rgb_bigtiff.tif rgb_bigtiff_mm.tif":         "TIFF 3 8",
+		"rgb16_ii.tif rgb16_mm.tif":                  "TIFF 3 16",
+		"rgba.tif cmyk.tif":                          "TIFF 4 8",
+		"float.tif float_mm.tif float_predictor.tif": "TIFF 1 32 float",
+		"int16.tif": "TIFF 1 16 signed",
+		"int32.tif": "TIFF 1 32 signed",
+	} {
+		for _, name := range strings.Fields(names) {
+			b, err := os.ReadFile(filepath.Join("../imaging/testdata/formats", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := data.Look(b); got != want {
+				t.Errorf("%s: got %s, want %s", name, got, want)
+			}
+			for n := range min(len(b), 300) { // what is cut off is no reason to fail
+				data.Look(b[:n])
+			}
+		}
+	}
+}
+
+// An array has the channels that it has, whatever it is read with.
+func TestCheckOfArrays(t *testing.T) {
+	for _, c := range []struct {
+		shape      string
+		channels   string
+		unreadable int
+		advice     string
+	}{
+		{"(4, 40, 50)", "map[1:4]", 0, "All images are gray. --in_chans 1"},
+		{"(4, 40, 50, 2)", "map[2:4]", 0, "transparency"},
+		{"(4, 40, 50, 5)", "map[5:4]", 4, "4 images have 5 channels. --in_chans 5"},
+	} {
+		path := filepath.Join(t.TempDir(), "x.npy")
+		writeText(t, path, npyOf("|u1", c.shape, make([]byte, 4*40*50*5)))
+		r, err := data.Check(t.Context(), []data.Part{{Set: open(t, path)}}, data.CheckOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(r.Channels); got != c.channels || fmt.Sprint(r.Depths) != "map[8:4]" || len(r.Unreadable) != c.unreadable {
+			t.Errorf("%s: channels %s, depths %v, %d unreadable, want %s and %d", c.shape, got, r.Depths, len(r.Unreadable), c.channels, c.unreadable)
+		}
+		if advice := strings.Join(r.Advice, "\n"); !strings.Contains(advice, c.advice) {
+			t.Errorf("%s: the advice does not say %q:\n%s", c.shape, c.advice, advice)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"ibot/data"
+	"ibot/imaging"
 	"ibot/rng"
 )
 
@@ -96,6 +98,58 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if n := made.Load(); n < 1 || n > 4 {
 		t.Errorf("made %d batches for 3 ahead, want at most 4", n)
+	}
+}
+
+// blank is a set of any length whose images are made when they are asked for.
+type blank struct{ n int }
+
+func (b blank) Len() int        { return b.n }
+func (blank) Name(i int) string { return fmt.Sprintf("%07d.png", i) }
+func (blank) Label(int) int     { return -1 }
+func (blank) Classes() []string { return nil }
+func (blank) Load(i int) (*imaging.Image, error) {
+	if i%1000 == 7 {
+		return nil, fmt.Errorf("image %d is broken", i)
+	}
+	return imaging.New(8, 8, 3), nil
+}
+
+// An epoch of a million images, of which a thousand are broken, leaves behind the account of those
+// and nothing else.
+func TestMemoryIsFlatOverAMillionImages(t *testing.T) {
+	const n, size = 1_000_000, 1000
+	sampler := newSampler(t, n, size, 0, 1)
+	bad, err := data.OpenBadImages(filepath.Join(t.TempDir(), "bad.jsonl"), blank{n})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bad.Close()
+	loader := newLoader(2, 2)
+	loader.New = func() *buffer { return &buffer{values: make([]uint64, size)} }
+	loader.Fill = func(_ context.Context, b *buffer, slot, image int) error {
+		im, index, err := bad.Load(image)
+		if err == nil {
+			b.values[slot] = uint64(index + len(im.Pix))
+		}
+		return err
+	}
+	var early int64
+	seen := 0
+	for b, err := range loader.Run(t.Context(), 0, n/size, sampler.Batch) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen += len(b.images)
+		if seen == 100_000 {
+			early = heap()
+		}
+	}
+	if seen != n || bad.Count() != n/1000 {
+		t.Errorf("saw %d images, of which %d are broken, want %d and %d", seen, bad.Count(), n, n/1000)
+	}
+	if grown := heap() - early; grown > 1<<20 {
+		t.Errorf("after a million images %d KiB more are in use than after the first hundred thousand", grown>>10)
 	}
 }
 

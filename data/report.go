@@ -42,20 +42,28 @@ func (r *Report) advise() []string {
 	if extra := r.Duplicates.Images - r.Duplicates.Count; extra > 0 {
 		say("%d images are exact copies of others. They count double in training; a few do no harm.", extra)
 	}
-	read := r.readable()
+	seen := 0
+	for _, n := range r.Channels {
+		seen += n
+	}
 	if r.Small > 0 {
 		say("%d images have a side under 32 pixels. Crops of 224 pixels blow them up: set --img_size and --local_size to what the images have.", r.Small)
 	}
 	if r.Long > 0 {
 		say("%d images are more than four times as long as wide. Crops show little of them at a time.", r.Long)
 	}
-	if gray := r.Channels["1"]; gray > 0 && gray == read {
+	if gray := r.Channels["1"]; gray > 0 && gray == seen {
 		say("All images are gray. --in_chans 1 reads them so and saves a part of the work; without it they become RGB.")
 	} else if gray > 0 {
-		say("%d of %d images are gray. They become RGB of three equal channels.", gray, read)
+		say("%d of %d images are gray. They become RGB of three equal channels.", gray, seen)
 	}
 	if alpha := r.Channels["2"] + r.Channels["4"]; alpha > 0 {
 		say("%d images have transparency or CMYK inks. Transparency is dropped, inks are mixed to RGB.", alpha)
+	}
+	for _, channels := range slices.Sorted(maps.Keys(r.Channels)) {
+		if len(channels) > 1 || channels > "4" {
+			say("%d images have %s channels. --in_chans %s reads all of them as they are.", r.Channels[channels], channels, channels)
+		}
 	}
 	if deep := r.Depths["16"]; deep > 0 {
 		say("%d images have 16 bits a channel, of which the higher 8 are used.", deep)

@@ -3,6 +3,7 @@ package data_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -355,6 +356,66 @@ func TestManyShardsTakeFewFiles(t *testing.T) {
 	all.Wait()
 	if grown := openFiles() - before; grown > 70 {
 		t.Errorf("%d more files are open than before", grown)
+	}
+}
+
+// By shard, the loader reads a set nearly from front to back: with a cache four times as deep as the buffer
+// each block is fetched about once, as a disk's read-ahead or a Parquet page is. The whole set mixed
+// fetches a block for almost every image.
+func TestByShardReadsNearlyFromFrontToBack(t *testing.T) {
+	const many, each, depth, perBlock = 16, 32, 16, 4
+	dir := t.TempDir()
+	for i := range many {
+		var pairs []pair
+		for k := range each {
+			pairs = append(pairs, pair{fmt.Sprintf("%02d.png", k), picture(t, 3, 2, i)})
+		}
+		create(t, filepath.Join(dir, fmt.Sprintf("%03d.tar", i)), tarOf(pairs))
+	}
+	first, err := os.Stat(filepath.Join(dir, "000.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetches := func(byShard bool) (n int) {
+		ds := open(t, dir)
+		sampler := newSampler(t, ds.Len(), 8, 0, 1)
+		if byShard {
+			if err := sampler.ByShard(ds.(data.Sharded).Shards(), depth); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var mu sync.Mutex
+		var cache []string // of blocks, the one used last at the end
+		data.NoteReads(ds, func(shard int32, offset, _ int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			block := fmt.Sprint(shard, offset*each/perBlock/first.Size())
+			if at := slices.Index(cache, block); at >= 0 {
+				cache = slices.Delete(cache, at, at+1)
+			} else {
+				n++
+			}
+			cache = append(cache, block)
+			cache = cache[max(0, len(cache)-4*depth/perBlock):]
+		})
+		loader := newLoader(4, 2)
+		loader.Fill = func(_ context.Context, _ *buffer, _, image int) error {
+			_, err := ds.Load(image)
+			return err
+		}
+		for _, err := range loader.Run(t.Context(), 0, sampler.StepsPerEpoch(), sampler.Batch) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return n
+	}
+	const images, blocks = many * each, many * each / perBlock
+	if n := fetches(true); n < blocks || n > blocks*3/2 {
+		t.Errorf("by shard %d blocks were fetched, want hardly more than the %d that there are", n, blocks)
+	}
+	if n := fetches(false); n < 3*blocks {
+		t.Errorf("of the whole set mixed %d blocks were fetched for %d images, want several times the %d that there are", n, images, blocks)
 	}
 }
 

@@ -16,8 +16,9 @@ const MaxPixels = 2 * 89_478_485
 // MaxFileBytes is the largest file that DecodeFile reads.
 const MaxFileBytes = 1 << 30
 
-// maxMemory is the most bytes that the decoding of one picture may take, besides the file.
-const maxMemory = 1 << 30
+// maxMemory is the most bytes that the decoding of one picture may take, with the file: 1 GiB, less
+// what the program itself needs for it.
+const maxMemory = 1<<30 - 32<<20
 
 // Options say how to decode. The zero value is Decode's: RGB, whole files only, MaxPixels.
 type Options struct {
@@ -28,8 +29,11 @@ type Options struct {
 	// AllowTruncated takes the part that is there of a JPEG, PNG, GIF, BMP, TIFF or PNM file that ends
 	// early, as Pillow's LOAD_TRUNCATED_IMAGES. The rest is black, or in a JPEG gray.
 	AllowTruncated bool
-	// MaxPixels is the largest picture that is taken; 0 means the constant MaxPixels.
+	// MaxPixels is the largest picture that is taken; 0 means the constant MaxPixels. In any case one is
+	// refused that takes more than 1 GiB with its file to decode.
 	MaxPixels int
+
+	file int // bytes of it
 }
 
 // format is one kind of file: how it begins, and how it is read. What read returns has three
@@ -84,7 +88,7 @@ func DecodeFileWith(path string, o Options) (*Image, error) {
 	defer f.Close()
 	var b []byte
 	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Size() <= MaxFileBytes {
-		b = make([]byte, 0, st.Size()+1) // one more, so that the end is seen without growing
+		b = make([]byte, 0, st.Size()+bytes.MinRead) // room to see the end without growing to the double
 	}
 	buf := bytes.NewBuffer(b)
 	n, err := buf.ReadFrom(io.LimitReader(f, MaxFileBytes+1))
@@ -112,6 +116,7 @@ func decode(b []byte, o Options) (*Image, error) {
 	if o.MaxPixels == 0 {
 		o.MaxPixels = MaxPixels
 	}
+	o.file = len(b)
 	for _, f := range formats {
 		for _, magic := range f.magics {
 			if hasMagic(b, magic) {
@@ -199,15 +204,18 @@ type refusal struct{ error }
 // admit returns an error where a picture of w x h pixels is not taken: because it has none, or more
 // than o.MaxPixels, or because decoding it, at the given bytes a pixel, takes more than maxMemory.
 func (o Options) admit(format string, w, h, bytesPerPixel int) error {
+	if o.Channels == 1 {
+		bytesPerPixel++ // the luma
+	}
 	switch {
 	case w <= 0 || h <= 0:
 		return fmt.Errorf("a picture of %dx%d pixels", w, h)
 	case w > o.MaxPixels/h:
 		return refusal{fmt.Errorf("%s of %dx%d pixels is larger than the %d that are taken; scale it down first",
 			format, w, h, o.MaxPixels)}
-	case w*h > maxMemory/bytesPerPixel:
+	case w*h > (maxMemory-o.file)/bytesPerPixel:
 		return refusal{fmt.Errorf("%s of %dx%d pixels takes %d MiB to decode, the most is %d; scale it down first",
-			format, w, h, w*h*bytesPerPixel>>20, maxMemory>>20)}
+			format, w, h, (w*h*bytesPerPixel+o.file)>>20, maxMemory>>20)}
 	}
 	return nil
 }

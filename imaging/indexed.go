@@ -30,7 +30,7 @@ func DecodeIndexed(b []byte) (*Indexed, error) {
 	}
 	f, err := readPNG(b)
 	if err == nil {
-		err = Options{MaxPixels: MaxPixels}.admit("PNG", f.w, f.h, 1)
+		err = Options{MaxPixels: MaxPixels, file: len(b)}.admit("PNG", f.w, f.h, 1)
 	}
 	if err == nil {
 		err = f.roomy()

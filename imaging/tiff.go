@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 )
 
 // The tags of TIFF 6.0 that matter for the first page.
@@ -71,14 +72,41 @@ type tiffFile struct {
 	// Pixels come in chunks: tiles, or strips, which are as wide as the picture.
 	tiled           bool
 	chunkW, chunkH  int
-	offsets, counts []int
+	offsets, counts tiffTag
+
+	packed, unpacked []uint8 // a row of a chunk
+	left             int     // bytes of memory that decoders left behind
 }
 
-// tiffTag is one entry of the directory: count values of a kind, as they lie in the file.
+// tiffTag is one entry of the directory: count values of a kind, as they lie in the file. There may be
+// as many as the file has bytes, so they are read one at a time.
 type tiffTag struct {
+	order binary.ByteOrder
 	kind  uint16
 	count int
 	data  []byte
+}
+
+// whole is how many whole numbers the tag holds.
+func (t tiffTag) whole() int {
+	switch t.kind {
+	case 1, 3, 4, 7, 13, 16, 18:
+		return t.count
+	}
+	return 0
+}
+
+// int returns the i-th of the whole numbers.
+func (t tiffTag) int(i int) int {
+	switch t.kind {
+	case 3: // short
+		return int(t.order.Uint16(t.data[2*i:]))
+	case 4, 13: // long
+		return int(t.order.Uint32(t.data[4*i:]))
+	case 16, 18: // long of 8 bytes
+		return int(t.order.Uint64(t.data[8*i:]) & math.MaxInt64)
+	}
+	return int(t.data[i]) // byte, undefined
 }
 
 // decodeTIFF reads the first page of a TIFF or BigTIFF. The package of x/image is not used for the
@@ -145,11 +173,9 @@ func readTIFF(b []byte) (*tiffFile, error) {
 		f.photometric, f.samples = tiffYCbCr, f.int(tiffSamples, 3)
 	}
 	f.planar = f.int(tiffPlanar, 1) == 2 && f.samples > 1
-	if extra := f.ints(tiffExtraSamples); len(extra) > 0 {
-		f.premultiplied = extra[0] == 1
-	}
-	for i, n := range f.ints(tiffBits) {
-		if i < f.samples && n != f.bits {
+	f.premultiplied = f.int(tiffExtraSamples, 0) == 1
+	for i := range min(f.tags[tiffBits].whole(), f.samples) {
+		if n := f.tags[tiffBits].int(i); n != f.bits {
 			return nil, fmt.Errorf("samples of %d and of %d bits in a pixel", f.bits, n)
 		}
 	}
@@ -180,14 +206,14 @@ func (f *tiffFile) checkSamples() error {
 	case tiffRGB:
 		want, most = 3, 16
 	case tiffIndexed:
-		colours := f.ints(tiffColourMap) // all red, all green, all blue, of 16 bits
-		n := len(colours) / 3
+		colours := f.tags[tiffColourMap] // all red, all green, all blue, of 16 bits
+		n := colours.whole() / 3
 		if n == 0 {
 			return errors.New("an indexed picture without a palette")
 		}
 		f.palette = new(palette)
 		for i := range min(n, 256) {
-			f.palette[i] = [3]uint8{uint8(colours[i] >> 8), uint8(colours[n+i] >> 8), uint8(colours[2*n+i] >> 8)}
+			f.palette[i] = [3]uint8{uint8(colours.int(i) >> 8), uint8(colours.int(n+i) >> 8), uint8(colours.int(2*n+i) >> 8)}
 		}
 	case tiffCMYK:
 		want, most = 4, 16
@@ -206,10 +232,10 @@ func (f *tiffFile) checkSamples() error {
 func (f *tiffFile) readChunks() error {
 	if f.tiled = f.tags[tiffTileOffsets].count > 0; f.tiled {
 		f.chunkW, f.chunkH = f.int(tiffTileWidth, 0), f.int(tiffTileHeight, 0)
-		f.offsets, f.counts = f.ints(tiffTileOffsets), f.ints(tiffTileCounts)
+		f.offsets, f.counts = f.tags[tiffTileOffsets], f.tags[tiffTileCounts]
 	} else {
 		f.chunkW, f.chunkH = f.w, min(f.int(tiffRowsPerStrip, f.h), f.h)
-		f.offsets, f.counts = f.ints(tiffStripOffsets), f.ints(tiffStripCounts)
+		f.offsets, f.counts = f.tags[tiffStripOffsets], f.tags[tiffStripCounts]
 	}
 	if f.chunkW <= 0 || f.chunkH <= 0 {
 		return fmt.Errorf("strips or tiles of %dx%d pixels", f.chunkW, f.chunkH)
@@ -247,7 +273,7 @@ func (f *tiffFile) readDirectory() error {
 		if len(rest) < entrySize {
 			return truncatedf("its directory goes beyond the end")
 		}
-		t := tiffTag{kind: f.order.Uint16(rest[2:]), data: rest[4+inline : entrySize]}
+		t := tiffTag{order: f.order, kind: f.order.Uint16(rest[2:]), data: rest[4+inline : entrySize]}
 		count := number(rest[4:], inline)
 		if t.kind < uint16(len(tiffKindSize)) && count < size {
 			t.count = int(count)
@@ -268,34 +294,28 @@ func (f *tiffFile) readDirectory() error {
 // tiffKindSize is the size of a value of each kind.
 var tiffKindSize = [...]uint64{1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8, 8, 8}
 
-// ints returns the values of a tag, none where it is missing or holds no whole numbers.
+// mostInts is more than any tag has that is read as a list.
+const mostInts = 16
+
+// ints returns the values of a tag, at most mostInts; none where it is missing or holds no whole numbers.
 func (f *tiffFile) ints(tag uint16) []int {
 	t := f.tags[tag]
-	out := make([]int, 0, t.count)
-	for i := range t.count {
-		switch t.kind {
-		case 1, 7: // byte, undefined
-			out = append(out, int(t.data[i]))
-		case 3: // short
-			out = append(out, int(f.order.Uint16(t.data[2*i:])))
-		case 4, 13: // long
-			out = append(out, int(f.order.Uint32(t.data[4*i:])))
-		case 16, 18: // long of 8 bytes
-			out = append(out, int(f.order.Uint64(t.data[8*i:])&math.MaxInt64))
-		}
+	out := make([]int, min(t.whole(), mostInts))
+	for i := range out {
+		out[i] = t.int(i)
 	}
 	return out
 }
 
 // int returns the first value of a tag.
 func (f *tiffFile) int(tag uint16, missing int) int {
-	if v := f.ints(tag); len(v) > 0 {
-		return v[0]
+	if t := f.tags[tag]; t.whole() > 0 {
+		return t.int(0)
 	}
 	return missing
 }
 
-// floats returns the values of a tag that holds fractions or whole numbers.
+// floats returns the values of a tag that holds fractions or whole numbers, at most mostInts.
 func (f *tiffFile) floats(tag uint16) []float64 {
 	t := f.tags[tag]
 	if t.kind != 5 {
@@ -305,7 +325,7 @@ func (f *tiffFile) floats(tag uint16) []float64 {
 		}
 		return out
 	}
-	out := make([]float64, t.count)
+	out := make([]float64, min(t.count, mostInts))
 	for i := range out {
 		out[i] = float64(f.order.Uint32(t.data[8*i:])) / float64(f.order.Uint32(t.data[8*i+4:]))
 	}
@@ -319,8 +339,8 @@ func (f *tiffFile) decode(asStored bool, o Options) (*Image, error) {
 	if f.planar {
 		planes = f.samples
 	}
-	if n := across * down * planes; len(f.offsets) < n {
-		return nil, fmt.Errorf("it has %d strips or tiles, want %d", len(f.offsets), n)
+	if n := across * down * planes; f.offsets.whole() < n {
+		return nil, fmt.Errorf("it has %d strips or tiles, want %d", f.offsets.whole(), n)
 	}
 	var stored *Image // all samples, where they are wanted or do not come together
 	if asStored || f.planar {
@@ -387,8 +407,10 @@ func (f *tiffFile) readChunk(i int, c tiffChunk, put func(y int, samples []uint8
 	if f.planar {
 		perPixel = 1
 	}
-	row := make([]uint8, (f.chunkW*perPixel*f.bits+7)/8)
-	samples := make([]uint8, c.w*perPixel)
+	if f.packed == nil {
+		f.packed, f.unpacked = make([]uint8, (f.chunkW*perPixel*f.bits+7)/8), make([]uint8, f.chunkW*perPixel)
+	}
+	row, samples := f.packed, f.unpacked[:c.w*perPixel]
 	for y := range c.h {
 		if _, err := io.ReadFull(r, row); err != nil {
 			return inRow(err, c.top+y, f.h)
@@ -403,13 +425,22 @@ func (f *tiffFile) readChunk(i int, c tiffChunk, put func(y int, samples []uint8
 // chunkData returns the bytes of the i-th chunk. Where the file does not say how many there are, it
 // is all that follow.
 func (f *tiffFile) chunkData(i int) ([]byte, error) {
-	at := f.offsets[i]
+	at := f.offsets.int(i)
 	if at < 0 || at > len(f.b) {
 		return nil, truncatedf("a strip or tile begins at byte %d of %d", at, len(f.b))
 	}
 	data := f.b[at:]
-	if i < len(f.counts) && f.counts[i] > 0 && f.counts[i] < len(data) {
-		data = data[:f.counts[i]]
+	if i < f.counts.whole() && f.counts.int(i) > 0 && f.counts.int(i) < len(data) {
+		data = data[:f.counts.int(i)]
 	}
 	return data, nil
+}
+
+// leave counts the memory that the decoder of a chunk leaves behind, and has it collected before it is
+// much. The collector by itself waits until it is as much as all that is in use, the picture too.
+func (f *tiffFile) leave(n int) {
+	if f.left += n; f.left > 64<<20 {
+		runtime.GC()
+		f.left = 0
+	}
 }

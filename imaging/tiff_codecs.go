@@ -28,7 +28,9 @@ const (
 
 // decompress returns the packed samples of a chunk, as much as the reader is asked for.
 func (f *tiffFile) decompress(data []byte, c tiffChunk) (io.Reader, error) {
+	f.leave(48<<10 + 2*f.chunkW) // more than the tables of any of them, and two rows of a fax
 	if f.int(tiffFillOrder, 1) == 2 && f.compression != tiffJPEG {
+		f.leave(len(data))
 		turned := make([]byte, len(data))
 		for i, v := range data {
 			turned[i] = bits.Reverse8(v)
@@ -59,6 +61,7 @@ func (f *tiffFile) decompress(data []byte, c tiffChunk) (io.Reader, error) {
 	case tiffPackBits:
 		return &packBits{b: data}, nil
 	case tiffJPEG, tiffOldJPEG:
+		f.leave(len(data) + 4*f.chunkW*f.chunkH)
 		im, err := f.decodeJPEGChunk(data, c)
 		if err != nil {
 			return nil, err

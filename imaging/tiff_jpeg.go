@@ -16,6 +16,9 @@ const (
 	tiffJPEGAC      = 521
 )
 
+// mostTables bounds the JPEG tables that all chunks share: every one is read with a copy of them.
+const mostTables = 64 << 10
+
 // decodeJPEGChunk decodes a strip or tile: RGB for three samples (also from YCbCr), the samples as
 // they are otherwise.
 func (f *tiffFile) decodeJPEGChunk(data []byte, c tiffChunk) (*Image, error) {
@@ -76,13 +79,16 @@ func (f *tiffFile) jpegStream(data []byte, components int) ([]byte, error) {
 	}
 	if f.compression == tiffJPEG {
 		tables := body(f.tags[tiffJPEGTables].data)
+		if len(tables) > mostTables {
+			return nil, fmt.Errorf("JPEG tables of %d bytes", len(tables))
+		}
 		if n := len(tables); n >= 2 && tables[n-2] == 0xff && tables[n-1] == jpegEnd {
 			tables = tables[:n-2]
 		}
 		return append(append(out, tables...), body(data)...), nil
 	}
 	at, n := f.int(tiffJPEGStream, 0), f.int(tiffJPEGLength, 0)
-	if at > 0 && at < len(f.b) && len(f.offsets) == 1 {
+	if at > 0 && at < len(f.b) && f.offsets.whole() == 1 {
 		stream := f.b[at:]
 		if n > 0 && n < len(stream) {
 			stream = stream[:n]

@@ -25,8 +25,9 @@ type progressState struct {
 	Epoch         int                `json:"epoch"` // of the next step
 	StepsPerEpoch int                `json:"steps_per_epoch"`
 	Images        int                `json:"images"`
-	Skipped       int                `json:"skipped"`        // steps skipped in all
-	SkippedInARow int                `json:"skipped_in_row"` // and since the last one that was made
+	ShardBuffer   int                `json:"shard_buffer,omitempty"` // which the order of the epoch depends on
+	Skipped       int                `json:"skipped"`                // steps skipped in all
+	SkippedInARow int                `json:"skipped_in_row"`         // and since the last one that was made
 	BestKNN       float64            `json:"best_knn"`
 	BestEpoch     int                `json:"best_epoch"`
 	Meters        meters             `json:"meters"`               // of the epoch under way
@@ -197,6 +198,13 @@ func readTensor(f *ckpt.Checkpoint, name string) (*torch.Tensor, error) {
 
 // copyInto overwrites t with an array of the file.
 func copyInto(t *torch.Tensor, f *ckpt.Checkpoint, name string) (err error) {
+	if spec, err := f.Spec(name); err == nil && spec.DType == dtypes[t.DType()] { // straight from the file: one copy
+		a, err := f.Array(name)
+		if err == nil {
+			t.FillBytes(a.Data)
+		}
+		return err
+	}
 	torch.Scope(func() {
 		var src *torch.Tensor
 		if src, err = readTensor(f, name); err == nil {

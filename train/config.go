@@ -10,19 +10,21 @@ package train
 type Config struct {
 	// Run
 
-	Data      string `name:"data" alias:"data_path" group:"Run" arg:"DIR" help:"images to learn from: a folder, with or without class folders, or a text list"`
-	ValData   string `name:"val_data" arg:"DIR" help:"labelled images for the k-NN score while training; without it those of DIR/val, or a fifth of DIR looked up in the rest"`
-	Out       string `name:"out" alias:"output_dir" arg:"RUN" help:"folder of the run: settings, log, checkpoints, pictures; a run that is there goes on"`
-	Recipe    string `name:"recipe" arg:"NAME" help:"settings to start from; ibot recipes lists them"`
-	File      string `name:"config" arg:"FILE" help:"YAML file with settings, above those of the recipe and below flags"`
-	Device    string `name:"device" arg:"auto|cpu|cuda[:N]" help:"where to compute"`
-	Precision string `name:"precision" choices:"fp32,bf16" help:"numbers of the matrix products; weights, head output and loss are fp32 in any case"`
-	Resume    string `name:"resume" arg:"auto|never|FILE" help:"auto: go on from the latest checkpoint in RUN, if there is one; never: start anew; or the checkpoint to go on from"`
-	Steps     int    `name:"steps" range:"[0,)" help:"stop when the run has made N optimizer steps in all, counted from its very start; 0: at the end of all epochs. Schedules are laid over the epochs in any case"`
-	Seed      int    `name:"seed" range:"[0,)" help:"seed of all random numbers"`
-	Workers   int    `name:"num_workers" range:"[0,256]" help:"workers that decode and augment images; 0: one per CPU. The batches do not depend on it"`
-	Truncated bool   `name:"allow_truncated" arg:"BOOL" help:"take the part that is there of images that were cut off; false: they are bad images"`
-	Augment   string `name:"augment" choices:"auto,cpu,device" help:"what crops, jitters and blurs: the workers (cpu), the device, or auto: the device where that is a GPU. The views are the same"`
+	Data        string `name:"data" alias:"data_path" group:"Run" arg:"DIR" help:"images to learn from: a folder, with or without class folders, or a text list"`
+	ValData     string `name:"val_data" arg:"DIR" help:"labelled images for the k-NN score while training; without it those of DIR/val, or a fifth of DIR looked up in the rest"`
+	Out         string `name:"out" alias:"output_dir" arg:"RUN" help:"folder of the run: settings, log, checkpoints, pictures; a run that is there goes on"`
+	Recipe      string `name:"recipe" arg:"NAME" help:"settings to start from; ibot recipes lists them"`
+	File        string `name:"config" arg:"FILE" help:"YAML file with settings, above those of the recipe and below flags"`
+	Device      string `name:"device" arg:"auto|cpu|cuda[:N]" help:"where to compute"`
+	Precision   string `name:"precision" choices:"fp32,bf16" help:"numbers of the matrix products; weights, head output and loss are fp32 in any case"`
+	Resume      string `name:"resume" arg:"auto|never|FILE" help:"auto: go on from the latest checkpoint in RUN, if there is one; never: start anew; or the checkpoint to go on from"`
+	Steps       int    `name:"steps" range:"[0,)" help:"stop when the run has made N optimizer steps in all, counted from its very start; 0: at the end of all epochs. Schedules are laid over the epochs in any case"`
+	Seed        int    `name:"seed" range:"[0,)" help:"seed of all random numbers"`
+	Workers     int    `name:"num_workers" range:"[0,256]" help:"workers that decode and augment images; 0: one per CPU. The batches do not depend on it"`
+	Truncated   bool   `name:"allow_truncated" arg:"BOOL" help:"take the part that is there of images that were cut off; false: they are bad images"`
+	Augment     string `name:"augment" choices:"auto,cpu,device" help:"what crops, jitters and blurs: the workers (cpu), the device, or auto: the device where that is a GPU. The views are the same"`
+	Prefetch    int    `name:"prefetch" arg:"BATCHES" range:"[1,64]" help:"batches that are made ready ahead of the step. With it the input holds prefetch + 1 batches and an image a worker in memory, however many images there are"`
+	ShardBuffer int    `name:"shard_buffer" arg:"IMAGES" range:"[0,)" help:"go through the large files of a set (tar shards, Parquet, zip) one after the other, in a new order each epoch, and mix so many images that follow one another; 0: mix the whole set. Files are then read nearly from front to back, which disks and Parquet reward"`
 
 	// Memory
 
@@ -128,6 +130,7 @@ func Default() Config {
 		Precision: "fp32",
 		Resume:    "auto",
 		Augment:   "auto",
+		Prefetch:  2,
 
 		Arch:       "vit_small",
 		PatchSize:  16,

@@ -90,8 +90,8 @@ func (r *run) open() (err error) {
 	if r.folder, err = OpenFolder(c.Out); err != nil {
 		return err
 	}
-	if r.sampler, err = data.NewSampler(c.seed(), r.Images.Len(), c.BatchSize, 0, 1); err != nil {
-		return fmt.Errorf("%w; lower --batch_size_per_gpu", err)
+	if err := r.openSampler(); err != nil {
+		return err
 	}
 	model, err := method.NewModel(c.Model(), c.seed(), device)
 	if err != nil {
@@ -117,6 +117,22 @@ func (r *run) open() (err error) {
 	return r.openInput()
 }
 
+// openSampler decides which images make the batch of each step.
+func (r *run) openSampler() (err error) {
+	c := r.Config
+	if r.sampler, err = data.NewSampler(c.seed(), r.Images.Len(), c.BatchSize, 0, 1); err != nil {
+		return fmt.Errorf("%w; lower --batch_size_per_gpu", err)
+	}
+	if c.ShardBuffer == 0 {
+		return nil
+	}
+	set, ok := r.Images.(data.Sharded)
+	if !ok {
+		return fmt.Errorf("train: shard_buffer %d is for sets of large files (tar shards, Parquet, zip); %s is none: leave the setting out", c.ShardBuffer, c.Data)
+	}
+	return r.sampler.ByShard(set.Shards(), c.ShardBuffer)
+}
+
 // openInput builds the way from files to batches.
 func (r *run) openInput() (err error) {
 	c := r.Config
@@ -136,7 +152,7 @@ func (r *run) openInput() (err error) {
 		renderer = r.stepper.Device.String()
 	}
 	r.Log.Info("views", "rendered by", renderer, "workers", workers)
-	r.loader = &data.Loader[*hostBatch]{Workers: workers, New: r.input.new, Begin: r.input.begin, Fill: r.input.fill}
+	r.loader = &data.Loader[*hostBatch]{Workers: workers, Ahead: c.Prefetch, New: r.input.new, Begin: r.input.begin, Fill: r.input.fill}
 	return nil
 }
 
@@ -163,7 +179,7 @@ func (r *run) close() {
 
 // resume goes on from the checkpoint that the settings ask for, if there is one.
 func (r *run) resume() error {
-	r.state = progressState{StepsPerEpoch: r.sampler.StepsPerEpoch(), Images: r.Images.Len()}
+	r.state = progressState{StepsPerEpoch: r.sampler.StepsPerEpoch(), Images: r.Images.Len(), ShardBuffer: r.Config.ShardBuffer}
 	path := r.Config.Resume
 	switch path {
 	case "never":
@@ -193,9 +209,9 @@ func (r *run) resume() error {
 		}
 		return err
 	}
-	if state.StepsPerEpoch != r.state.StepsPerEpoch || state.Images != r.state.Images {
-		state.restartEpoch(r.state.StepsPerEpoch, r.state.Images)
-		r.Log.Warn("images or batch size changed since the checkpoint: going on at the start of its epoch", "epoch", state.Epoch+1)
+	if state.StepsPerEpoch != r.state.StepsPerEpoch || state.Images != r.state.Images || state.ShardBuffer != r.state.ShardBuffer {
+		state.restartEpoch(r.state)
+		r.Log.Warn("images, batch size or shard_buffer changed since the checkpoint: going on at the start of its epoch", "epoch", state.Epoch+1)
 	}
 	r.state, r.saved = state, state.Step
 	r.Log.Info("going on", "from", path, "step", state.Step, "epoch", state.Epoch+1)
@@ -208,15 +224,16 @@ func (r *run) readState(f *ckpt.Checkpoint) (state progressState, err error) {
 	if !isReference(f) {
 		return readProgress(f)
 	}
-	state = progressState{StepsPerEpoch: r.state.StepsPerEpoch, Images: r.state.Images}
+	state = r.state
 	state.Epoch, err = referenceEpoch(f)
 	state.Step = state.Epoch * state.StepsPerEpoch
 	return state, err
 }
 
-// restartEpoch moves the state to the start of its epoch in a run of other steps.
-func (s *progressState) restartEpoch(stepsPerEpoch, images int) {
-	s.Step, s.StepsPerEpoch, s.Images, s.Meters = s.Epoch*stepsPerEpoch, stepsPerEpoch, images, meters{}
+// restartEpoch moves the state to the start of its epoch in a run of other steps, whose fresh state is given.
+func (s *progressState) restartEpoch(fresh progressState) {
+	s.StepsPerEpoch, s.Images, s.ShardBuffer = fresh.StepsPerEpoch, fresh.Images, fresh.ShardBuffer
+	s.Step, s.Meters = s.Epoch*s.StepsPerEpoch, meters{}
 }
 
 // last is the step that the run ends before.

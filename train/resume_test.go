@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -201,7 +202,53 @@ func TestOtherBatchSize(t *testing.T) {
 	if s := finish(t, o); s.Steps != tinyEpochs*(tinyImages/5) || s.Epochs != tinyEpochs {
 		t.Errorf("ended at step %d of epoch %d", s.Steps, s.Epochs)
 	}
-	if !log.has("images or batch size changed") {
+	if !log.has("images, batch size or shard_buffer changed") {
 		t.Errorf("the log does not say so: %q", log.lines)
+	}
+}
+
+// sharded is a set in two large files.
+type sharded struct{ data.Dataset }
+
+func (s sharded) Shards() []int { return []int{20, s.Len()} }
+
+// TestShardBuffer: an order by shard is as much a matter of seed and step alone as the other one.
+func TestShardBuffer(t *testing.T) {
+	options := func(buffer int) train.Options {
+		o := tinyOptions(t)
+		o.Images, o.Config.ShardBuffer = sharded{o.Images}, buffer
+		return o
+	}
+	whole := options(7)
+	whole.Config.Workers = 1
+	finish(t, whole)
+
+	resumed := options(7)
+	call{workers: 4, steps: 8}.start(t, resumed)
+	call{workers: 2}.start(t, resumed)
+	sameRun(t, resumed.Config.Out, whole.Config.Out)
+
+	mixed := options(0)
+	finish(t, mixed)
+	if d := ckpt.Diff(open(t, mixed.Config.Out, "latest.safetensors"), open(t, whole.Config.Out, "latest.safetensors")); d.Equal() {
+		t.Error("the order by shard is the order of the whole set")
+	}
+
+	changed := options(7)
+	call{workers: 2, steps: 8}.start(t, changed)
+	changed.Config.ShardBuffer = 9
+	log := &logLines{}
+	changed.Log = slog.New(log)
+	if s := finish(t, changed); s.Steps != tinySteps {
+		t.Errorf("ended at step %d, want %d", s.Steps, tinySteps)
+	}
+	if !log.has("shard_buffer changed") {
+		t.Errorf("the log does not say that the order is another: %q", log.lines)
+	}
+
+	plain := tinyOptions(t)
+	plain.Config.ShardBuffer = 7
+	if _, err := train.Pretrain(t.Context(), plain); err == nil || !strings.Contains(err.Error(), "shard_buffer 7 is for sets of large files") {
+		t.Errorf("got error %v for a set that has no large files", err)
 	}
 }

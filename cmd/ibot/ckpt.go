@@ -10,6 +10,10 @@ import (
 
 func init() { verbs = append(verbs, newCkptVerb) }
 
+// ckptVerbs holds the constructors of the verbs below ibot ckpt. Those that need the engine add
+// themselves in init.
+var ckptVerbs = []func() *cobra.Command{newCkptLsVerb, newCkptShowVerb, newCkptDiffVerb}
+
 // newCkptVerb makes ibot ckpt, the verbs that look into checkpoints, and the one that converts them.
 func newCkptVerb() *cobra.Command {
 	verb := &cobra.Command{
@@ -20,7 +24,9 @@ func newCkptVerb() *cobra.Command {
 			"files (.npz, .npy). Compares them, and converts one into the other.",
 		GroupID: groupFiles,
 	}
-	verb.AddCommand(newCkptLsVerb(), newCkptShowVerb(), newCkptDiffVerb(), newCkptConvertVerb())
+	for _, newVerb := range ckptVerbs {
+		verb.AddCommand(newVerb())
+	}
 	return verb
 }
 

@@ -1,3 +1,5 @@
+//go:build !noengine
+
 package main
 
 import (
@@ -28,6 +30,8 @@ type convertSettings struct {
 	Verify string `name:"verify_with" arg:"PYTHON" group:"Proof" help:"run the result by PyTorch, timm, transformers or onnxruntime too, with this Python"`
 	JSON   bool   `name:"json" help:"print one JSON object"`
 }
+
+func init() { ckptVerbs = append(ckptVerbs, newCkptConvertVerb) }
 
 // newCkptConvertVerb makes ibot ckpt convert.
 func newCkptConvertVerb() *cobra.Command {

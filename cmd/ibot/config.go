@@ -1,3 +1,5 @@
+//go:build !noengine
+
 package main
 
 import (
@@ -50,11 +52,6 @@ func resolveConfig(fs *pflag.FlagSet, parsed *train.Config, base train.Config, a
 		return train.Config{}, nil, usageError{err}
 	}
 	return c, notes, nil
-}
-
-// needs is the usage error for a verb that was called without a setting it cannot do without.
-func needs(verb, flag, arg, what string) error {
-	return usagef("%s needs --%s %s, %s; see ibot %s --help", verb, flag, arg, what, verb)
 }
 
 // baseConfig returns what recipe, file and flags are laid over: the settings of the run that is to go

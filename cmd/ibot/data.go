@@ -1,20 +1,30 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"ibot/data/drawn"
+	"ibot/internal/progress"
 	"ibot/rng"
 )
 
 func init() { verbs = append(verbs, newDataVerb) }
 
+// dataVerbs holds the constructors of the verbs below ibot data. Those that need the engine add
+// themselves in init.
+var dataVerbs = []func() *cobra.Command{newDataCheckVerb, newDataDrawVerb, newDataStatsVerb}
+
 // newDataVerb makes ibot data, the verbs that make and look at sets of images.
 func newDataVerb() *cobra.Command {
 	verb := &cobra.Command{Use: "data", Short: "look through sets of images and draw one", GroupID: groupFiles}
-	verb.AddCommand(newDataCheckVerb(), newDataDrawVerb(), newDataShowVerb(), newDataStatsVerb())
+	for _, newVerb := range dataVerbs {
+		verb.AddCommand(newVerb())
+	}
 	return verb
 }
 
@@ -55,4 +65,16 @@ func newDataDrawVerb() *cobra.Command {
 		return err
 	}
 	return verb
+}
+
+// writeDrawn writes a drawn set to a folder, with its progress on stderr.
+func writeDrawn(ctx context.Context, dir string, set *drawn.Set, valShare float64, stderr io.Writer) error {
+	bar := progress.New(stderr)
+	var start sync.Once // at the first image: what is refused at once needs no bar
+	err := drawn.Write(ctx, dir, set, valShare, func(done int) {
+		start.Do(func() { bar.Start(progress.Task{Label: "drawing", Unit: "img", Total: set.Len()}) })
+		bar.Set(done, "")
+	})
+	bar.Finish()
+	return err
 }

@@ -1,3 +1,5 @@
+//go:build !noengine
+
 package main
 
 import (
@@ -14,6 +16,8 @@ import (
 	"ibot/rng"
 	"ibot/train"
 )
+
+func init() { dataVerbs = append(dataVerbs, newDataShowVerb) }
 
 // newDataShowVerb makes ibot data show, which draws the views of a few images.
 func newDataShowVerb() *cobra.Command {

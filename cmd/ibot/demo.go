@@ -1,3 +1,5 @@
+//go:build !noengine
+
 package main
 
 import (
@@ -7,13 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"ibot/backbone"
 	"ibot/data/drawn"
-	"ibot/internal/progress"
 	"ibot/internal/settings"
 	"ibot/recipes"
 	"ibot/rng"
@@ -99,18 +99,6 @@ func drawDemo(ctx context.Context, dir string, seed int, stderr io.Writer) error
 		return err
 	}
 	return writeDrawn(ctx, dir, set, demoVal, stderr)
-}
-
-// writeDrawn writes a drawn set to a folder, with its progress on stderr.
-func writeDrawn(ctx context.Context, dir string, set *drawn.Set, valShare float64, stderr io.Writer) error {
-	bar := progress.New(stderr)
-	var start sync.Once // at the first image: what is refused at once needs no bar
-	err := drawn.Write(ctx, dir, set, valShare, func(done int) {
-		start.Do(func() { bar.Start(progress.Task{Label: "drawing", Unit: "img", Total: set.Len()}) })
-		bar.Set(done, "")
-	})
-	bar.Finish()
-	return err
 }
 
 // printDemo prints what was learnt and where to look.

@@ -152,3 +152,8 @@ func newHelpVerb() *cobra.Command {
 		},
 	}
 }
+
+// needs is the usage error for a verb that was called without a setting it cannot do without.
+func needs(verb, flag, arg, what string) error {
+	return usagef("%s needs --%s %s, %s; see ibot %s --help", verb, flag, arg, what, verb)
+}
