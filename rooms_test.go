@@ -32,6 +32,7 @@ var floors = map[string]int{
 	"analysis": 6, // its studies read images as evaluations do
 	"serve":    7,
 	"cmd":      8,
+	"scripts":  8, // programs that make what docs/ shows
 }
 
 // The rooms that build without libtorch, tests included; those low ones that do not; and those that

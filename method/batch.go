@@ -42,7 +42,8 @@ func (b Batch) Part(from, to int) Batch {
 	return part
 }
 
-// PartOfCrops returns of what lies crop by crop, x (crops*B, ...), that of the images from (included) to to (excluded).
+// PartOfCrops returns of what lies crop by crop, x (crops*B, ...), that of the images from
+// (included) to to (excluded).
 func PartOfCrops(x *torch.Tensor, B, from, to int) *torch.Tensor {
 	if from == 0 && to == B {
 		return x
@@ -53,8 +54,8 @@ func PartOfCrops(x *torch.Tensor, B, from, to int) *torch.Tensor {
 	return x.Reshape(crops...).Slice(1, from, to).Reshape(shape...)
 }
 
-// NewMask makes the mask tensors of a batch from masks of crops (G*B) of h*w cells each, and puts them
-// on device d. Nothing masked gives three nils.
+// NewMask makes the mask tensors of a batch from masks of crops (G*B) of h*w cells each, and puts
+// them on device d. Nothing masked gives three nils.
 func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *torch.Tensor) {
 	flat := make([]bool, 0, len(masks)*h*w)
 	var at []int64

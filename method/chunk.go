@@ -5,12 +5,12 @@ import (
 	"ibot/torch"
 )
 
-// loss compares student and teacher: the last layers of both heads, the softmax, and the sums of the loss. weight (M) is
-// what each masked patch counts: one over the number of masked patches of its crop. It uses the centers as they are;
-// [Loss.Update] moves them.
+// loss compares student and teacher: the last layers of both heads, the softmax, and the sums of
+// the loss. weight (M) is what each masked patch counts: one over the number of masked patches of
+// its crop. It uses the centers as they are; [Loss.Update] moves them.
 //
-// Logits are thousands of numbers a row, and the loss wants several copies of them. With a HeadChunk they are made for so
-// many rows at a time, and made once more for the backward pass.
+// Logits are thousands of numbers a row, and the loss wants several copies of them. With a
+// HeadChunk they are made for so many rows at a time, and made once more for the backward pass.
 func (m *Model) loss(s Embedded, t Teacher, weight *torch.Tensor, temps Temps) Terms {
 	l := m.Loss
 	n := l.GlobalCrops + l.LocalCrops
@@ -61,8 +61,8 @@ func each(n, size int, f func(from, to int)) {
 	}
 }
 
-// chunk is a term of the loss, of the logits that last makes of the student's tokens z. What term reaches must live until
-// the backward pass.
+// chunk is a term of the loss, of the logits that last makes of the student's tokens z. What term
+// reaches must live until the backward pass.
 func (m *Model) chunk(z *torch.Tensor, last *nn.Linear, term func(logits *torch.Tensor) *torch.Tensor) *torch.Tensor {
 	if m.HeadChunk == 0 {
 		return torch.Tidy(func() *torch.Tensor { return term(logits(z, last)) })
@@ -72,7 +72,8 @@ func (m *Model) chunk(z *torch.Tensor, last *nn.Linear, term func(logits *torch.
 	}, z, last.Weight)
 }
 
-// targets are the teacher's distributions (..., K) for embedded tokens: centered, sharpened, one-hot if so asked.
+// targets are the teacher's distributions (..., K) for embedded tokens: centered, sharpened,
+// one-hot if so asked.
 func (l *Loss) targets(z *torch.Tensor, last *nn.Linear, center *torch.Tensor, temp float64) (p *torch.Tensor) {
 	torch.NoGrad(func() {
 		p = torch.Tidy(func() *torch.Tensor {
@@ -86,9 +87,9 @@ func (l *Loss) targets(z *torch.Tensor, last *nn.Linear, center *torch.Tensor, t
 	return p
 }
 
-// statistics says of [CLS] tokens of the student (n*B, d) and of the teacher (G*B, d): the teacher's strongest cluster of
-// each image's first global crop, the share of images whose second crop the student puts there too, and the mean entropy
-// of the targets in nats.
+// statistics says of [CLS] tokens of the student (n*B, d) and of the teacher (G*B, d): the
+// teacher's strongest cluster of each image's first global crop, the share of images whose second
+// crop the student puts there too, and the mean entropy of the targets in nats.
 func (l *Loss) statistics(student, teacher *torch.Tensor, of, target *nn.Linear, temp float64) (clusters, agreement, entropy *torch.Tensor) {
 	r := torch.TidyAll(func() []*torch.Tensor {
 		B := teacher.Size(0) / l.GlobalCrops

@@ -71,7 +71,9 @@ func NewModel(c Config, seed rng.Seed, d torch.Device) (*Model, error) {
 	tb, th := c.Backbone, c.Head
 	tb.DropPath, tb.Masked = 0, false
 	th.Shared, th.NormLastLayer = c.SharedHeadTeacher, true
-	teacher, err := NewNet(c.root(seed, d), tb, th)
+	root := c.root(seed, d)
+	root.Blank = true // it takes the student's values
+	teacher, err := NewNet(root, tb, th)
 	if err != nil {
 		student.Path.Free()
 		return nil, err

@@ -37,9 +37,10 @@ func (d DropPath) Kept(m Mode, B int) (kept []int, scale float64) {
 	return kept, 1 / (1 - d.P)
 }
 
-// Drops says which branches are dropped in a step, for every [DropPath] in the order in which a forward pass comes to
-// them and every view of the batch, crop by crop. A pass over a part of the images gets the draws of the
-// whole batch for these, and one that is made again those of the first time.
+// Drops says which branches are dropped in a step, for every [DropPath] in the order in which a
+// forward pass comes to them and every view of the batch, crop by crop. A pass over a part of the
+// images gets the draws of the whole batch for these, and one that is made again those of the first
+// time.
 type Drops struct {
 	noise    *rng.Stream
 	images   int      // of the batch
@@ -76,7 +77,8 @@ func (d *Drops) draw(p float64, n int) []bool {
 	return dropped
 }
 
-// next is the number of the branch that comes next; seek goes back to it. A network that drops none needs no Drops.
+// next is the number of the branch that comes next; seek goes back to it. A network that drops none
+// needs no Drops.
 func (d *Drops) next() int {
 	if d == nil {
 		return 0

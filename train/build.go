@@ -2,6 +2,7 @@ package train
 
 import (
 	"path/filepath"
+	"runtime/debug"
 
 	"ibot/backbone"
 	"ibot/data"
@@ -121,16 +122,12 @@ func (c Config) stepper(m *method.Model, d torch.Device) (*Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.MicroBatch, s.Recompute, m.HeadChunk = c.MicroBatch, c.Recompute, c.HeadChunk
+	c.Saving().apply(s)
+	debug.FreeOSMemory() // initial weights were drawn in Go's memory, which a step has no use for
 	return s, nil
 }
 
 // dtype is the type of the matrix products.
-func (c Config) dtype() torch.DType {
-	if c.Precision == "bf16" {
-		return torch.BFloat16
-	}
-	return torch.Float32
-}
+func (c Config) dtype() torch.DType { return precisions[c.Precision] }
 
 func (c Config) seed() rng.Seed { return rng.Seed(c.Seed) }

@@ -105,6 +105,11 @@ func (c Config) Validate(archs []string) error {
 	if !devicePattern.MatchString(c.Device) {
 		errs = append(errs, fmt.Errorf("train: device: want auto, cpu, cuda or cuda:N, found %q", c.Device))
 	}
+	if c.Memory != "" {
+		if _, err := ParseSize(c.Memory); err != nil {
+			errs = append(errs, fmt.Errorf("train: memory: %w", err))
+		}
+	}
 	if c.Resume == "" {
 		errs = append(errs, errors.New("train: resume: want auto, never or a checkpoint's path, found nothing"))
 	}

@@ -34,6 +34,7 @@ type progressState struct {
 	LastEpoch     map[string]float64 `json:"last_epoch,omitempty"` // means and scores of the epoch before
 	Seconds       float64            `json:"seconds"`              // spent so far, over all of its starts
 	Baselines     map[string]float64 `json:"baselines,omitempty"`
+	Scaler        *Scaler            `json:"scaler,omitempty"` // in float16
 }
 
 var dtypes = map[torch.DType]ckpt.DType{

@@ -16,7 +16,7 @@ type Config struct {
 	Recipe      string `name:"recipe" arg:"NAME" help:"settings to start from; ibot recipes lists them"`
 	File        string `name:"config" arg:"FILE" help:"YAML file with settings, above those of the recipe and below flags"`
 	Device      string `name:"device" arg:"auto|cpu|cuda[:N]" help:"where to compute"`
-	Precision   string `name:"precision" choices:"fp32,bf16" help:"numbers of the matrix products; weights, head output and loss are fp32 in any case"`
+	Precision   string `name:"precision" choices:"fp32,bf16,fp16,auto" help:"numbers of the matrix products; weights, head output and loss are fp32 in any case. fp16 is for CUDA, with a scaled loss; auto: what large products are fastest in on this machine"`
 	Resume      string `name:"resume" arg:"auto|never|FILE" help:"auto: go on from the latest checkpoint in RUN, if there is one; never: start anew; or the checkpoint to go on from"`
 	Steps       int    `name:"steps" range:"[0,)" help:"stop when the run has made N optimizer steps in all, counted from its very start; 0: at the end of all epochs. Schedules are laid over the epochs in any case"`
 	Seed        int    `name:"seed" range:"[0,)" help:"seed of all random numbers"`
@@ -28,9 +28,10 @@ type Config struct {
 
 	// Memory
 
-	MicroBatch int  `name:"micro_batch" group:"Memory" range:"[0,)" help:"images of a batch that go forward and backward at once, one such part after the other; 0: all. The step is the same but for rounding"`
-	Recompute  bool `name:"recompute" arg:"BOOL" help:"keep no activations of the student's blocks, compute them again in the backward pass. The step is the same"`
-	HeadChunk  int  `name:"head_chunk" arg:"ROWS" range:"[0,)" help:"tokens whose out_dim outputs exist at a time; 0: all. The step is the same but for rounding"`
+	Memory     string `name:"memory" group:"Memory" arg:"SIZE" help:"most memory that a step may need, such as 8GiB: chooses the three settings below so that it fits, the fastest way that does. Without: no limit on the CPU, on a CUDA device its memory"`
+	MicroBatch int    `name:"micro_batch" range:"[0,)" help:"images of a batch that go forward and backward at once, one such part after the other; 0: all. The step is the same but for rounding"`
+	Recompute  bool   `name:"recompute" arg:"BOOL" help:"keep no activations of the student's blocks, compute them again in the backward pass. The step is the same"`
+	HeadChunk  int    `name:"head_chunk" arg:"ROWS" range:"[0,)" help:"tokens whose out_dim outputs exist at a time; 0: all. The step is the same but for rounding"`
 
 	// Backbone
 

@@ -261,7 +261,7 @@ func TestValidate(t *testing.T) {
 		{"outputs without bound", func(c *train.Config) { c.OutDim = 1 << 40 }, `out_dim: want a whole number from 2 to 4194304, found "1099511627776"`},
 		{"shape", func(c *train.Config) { c.PredShape = "blok" }, `pred_shape: want one of block, rand, found "blok"`},
 		{"optimizer", func(c *train.Config) { c.Optimizer = "adam" }, `optimizer: want one of adamw, sgd, lars, found "adam"`},
-		{"precision", func(c *train.Config) { c.Precision = "fp16" }, `precision: want one of fp32, bf16, found "fp16"`},
+		{"precision", func(c *train.Config) { c.Precision = "fp8" }, `precision: want one of fp32, bf16, fp16, auto, found "fp8"`},
 		{"norm", func(c *train.Config) { c.NormInHead = "gn" }, `norm_in_head: want one of none, bn, syncbn, csyncbn, psyncbn, ln, found "gn"`},
 		{"activation", func(c *train.Config) { c.ActInHead = "silu" }, `act_in_head: want one of gelu, relu, found "silu"`},
 		{

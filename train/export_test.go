@@ -1,9 +1,12 @@
 package train
 
 import (
+	"testing"
+
 	"ibot/method"
 	"ibot/nn"
 	"ibot/rng"
+	"ibot/torch"
 )
 
 // PeakMiB is for the benchmarks.
@@ -18,7 +21,35 @@ func (s *Stepper) Gradients(in method.Images, temps method.Temps, noise *rng.Str
 	return res, err
 }
 
+// Update is what the scaler does after a step.
+func (s *Scaler) Update(finite bool) { s.update(finite) }
+
 // Save writes a checkpoint of a run that has finished the given number of epochs of one step each.
 func (s *Stepper) Save(path string, c Config, epochs int) error {
 	return s.save(path, c, progressState{Step: epochs, Epoch: epochs, StepsPerEpoch: 1})
 }
+
+// FootprintOf is the footprint of training with c on the CPU.
+func FootprintOf(t *testing.T, c Config) Footprint {
+	t.Helper()
+	m, err := method.NewModel(c.Model(), 0, torch.CPU)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Free()
+	return Footprint{newFootprint(c, m, torch.CPU)}
+}
+
+// Footprint is for the tests.
+type Footprint struct{ f footprint }
+
+// Peak is the estimate in bytes.
+func (f Footprint) Peak(s Saving) float64 { return f.f.peak(s) }
+
+// Fits returns the plan for a limit.
+func (f Footprint) Fits(limit float64, parts bool) (Saving, bool, float64) {
+	return f.f.fits(limit, parts)
+}
+
+// Cost is what a plan costs.
+func (f Footprint) Cost(s Saving) float64 { return f.f.cost(s) }

@@ -108,9 +108,14 @@ func (r *run) step(b *hostBatch) error {
 	})
 	r.state.Step = b.step + 1
 	var bad *NonFinite
+	var overflow *Overflow
 	switch {
 	case errors.As(err, &bad):
 		return r.skipped(b, bad)
+	case errors.As(err, &overflow):
+		r.state.Skipped++
+		r.Log.Info("step skipped", "step", b.step, "because", overflow, "loss scale", overflow.From, "now", overflow.To)
+		return r.records.write("skipped", r.state.Step, b.epoch, nil, map[string]string{"reason": overflow.Error()})
 	case errors.Is(err, torch.ErrOutOfMemory):
 		return fmt.Errorf("train: step %d: %w; use --recompute true, --head_chunk 256 or --precision bf16, or lower --batch_size_per_gpu, --local_crops_number or --out_dim", b.step, err)
 	case err != nil:

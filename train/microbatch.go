@@ -10,11 +10,13 @@ import (
 	"ibot/torch"
 )
 
-// gradients leaves the gradients of the loss of a batch at the parameters, and returns what was measured and the teacher's
-// means, from which the centers move. It makes them of one micro-batch after the other: the loss is a mean over images,
-// and so are the means. Dropped paths are those of the whole batch, and centers stay as they are meanwhile.
+// gradients leaves the gradients of the loss of a batch at the parameters, and returns what was
+// measured and the teacher's means, from which the centers move. It makes them of one micro-batch
+// after the other: the loss is a mean over images, and so are the means. Dropped paths are those of
+// the whole batch, and centers stay as they are meanwhile.
 //
-// Where memory is exhausted it begins again with micro-batches of half the size. Nothing has been changed by then.
+// Where memory is exhausted it begins again with micro-batches of half the size. Nothing has been
+// changed by then.
 func (s *Stepper) gradients(in method.Images, temps method.Temps, drops *nn.Drops) (res Result, whole method.Teacher, err error) {
 	for {
 		res, whole, err = s.accumulate(in, temps, drops)
@@ -57,28 +59,45 @@ func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Dro
 	l, B := s.Model.Loss, in.Len()
 	whole = method.Teacher{ClsMean: l.Center.ZerosLike(), PatchMean: l.Center2.ZerosLike()}
 	size := s.microBatch(B)
-	for from := 0; from < B && err == nil; from += size {
-		to := min(from+size, B)
-		err = torch.Run(func() error {
-			drops.Begin(from, to)
-			mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute}
-			b, share := in.Part(from, to), float64(to-from)/float64(B)
-			var terms method.Terms
-			var teacher method.Teacher
-			torch.Autocast(s.Device, s.Precision, func() { terms, teacher = s.Model.Forward(mode, b, temps) })
-			loss := terms.Loss.Item()
-			if !finite(loss) {
-				cls, patch := terms.Cls.Item(), terms.Patch.Item()
-				return &NonFinite{fmt.Sprintf("the loss is %v ([CLS] %v, patches %v)%s", loss, cls, patch, s.suspect(b))}
-			}
-			s.Model.Begin("backward")
-			terms.Loss.MulScalar(share).Backward()
-			whole.AddMeans(teacher, share)
-			res.add(terms, loss, share)
-			return nil
-		})
+	parts := func() {
+		for from := 0; from < B && err == nil; from += size {
+			to := min(from+size, B)
+			err = torch.Run(func() error {
+				drops.Begin(from, to)
+				return s.accumulatePart(in.Part(from, to), float64(to-from)/float64(B), temps, drops, &res, whole)
+			})
+		}
+	}
+	if s.Recompute { // weights cast without gradients, for the first run of a block, must not serve the second
+		parts()
+	} else { // one autocast around all casts the weights once
+		torch.Autocast(s.Device, s.Precision, parts)
 	}
 	return res, whole, err
+}
+
+// accumulatePart adds the gradients of a part of a batch that is the given share of it, what it
+// measured and the teacher's means.
+func (s *Stepper) accumulatePart(b method.Batch, share float64, temps method.Temps, drops *nn.Drops, res *Result, whole method.Teacher) error {
+	mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute}
+	var terms method.Terms
+	var teacher method.Teacher
+	torch.Autocast(s.Device, s.Precision, func() { terms, teacher = s.Model.Forward(mode, b, temps) })
+	loss := terms.Loss.Item()
+	if !finite(loss) {
+		cls, patch := terms.Cls.Item(), terms.Patch.Item()
+		return &NonFinite{fmt.Sprintf("the loss is %v ([CLS] %v, patches %v)%s", loss, cls, patch, s.suspect(b))}
+	}
+	s.Model.Begin("backward")
+	scale := share
+	if s.Scaler != nil {
+		scale *= s.Scaler.Scale
+	}
+	// Gradients have the types of the forward pass, without casts of their own.
+	torch.Autocast(s.Device, torch.Float32, func() { terms.Loss.MulScalar(scale).Backward() })
+	whole.AddMeans(teacher, share)
+	res.add(terms, loss, share)
+	return nil
 }
 
 // add adds what a share of the batch measured.

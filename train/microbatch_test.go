@@ -87,8 +87,8 @@ var savings = []saving{
 	{micro: 1}, {micro: 2}, {micro: 4}, {micro: 5}, {recompute: true}, {chunk: 1}, {chunk: 7}, {chunk: 1000}, {micro: 2, recompute: true, chunk: 6},
 }
 
-// TestSavingsLeaveTheGradients: loss, statistics and gradients with micro-batches, recomputation or a chunked head are
-// those of the whole batch; with recomputation alone, bit for bit.
+// TestSavingsLeaveTheGradients: loss, statistics and gradients with micro-batches, recomputation or
+// a chunked head are those of the whole batch; with recomputation alone, bit for bit.
 func TestSavingsLeaveTheGradients(t *testing.T) {
 	for _, arch := range []string{"vit", "swin", "vit, two last layers", "vit, no bottleneck"} {
 		m := memoryModel(t, arch)
@@ -142,7 +142,49 @@ func TestSavingsLeaveTheGradients(t *testing.T) {
 	}
 }
 
-// TestSavingsLeaveTheStep: after three steps student, teacher and centers are those of steps on whole batches.
+// TestSavingsInHalfPrecision: weights that are cast once for several passes still get all of their
+// gradients. Sums differ by bfloat16's rounding: blocks that run again cast their weights again, and
+// global and local crops are then summed in float32.
+func TestSavingsInHalfPrecision(t *testing.T) {
+	for _, arch := range []string{"vit", "swin"} {
+		m := memoryModel(t, arch)
+		s := stepper(t, m)
+		s.Precision = torch.BFloat16
+		torch.Scope(func() {
+			gradients := func(w saving) map[string]*torch.Tensor {
+				w.apply(s)
+				temps := method.Temps{Cls: .05, Patch: .06}
+				if _, err := s.Gradients(memoryBatch(), temps, rng.Seed(4).Stream("noise")); err != nil {
+					t.Fatal(err)
+				}
+				all := map[string]*torch.Tensor{}
+				for _, p := range m.Student.Path.Params() {
+					if g := p.Grad(); g != nil {
+						all[p.Name] = g
+					}
+					p.SetGrad(nil)
+				}
+				return all
+			}
+			want := gradients(saving{})
+			for _, w := range []saving{{recompute: true}, {micro: 2}, {micro: 2, recompute: true, chunk: 6}} {
+				got := gradients(w)
+				if len(got) != len(want) {
+					t.Errorf("%s %+v: %d parameters have gradients, want %d", arch, w, len(got), len(want))
+				}
+				for name, g := range got {
+					apart := g.Sub(want[name]).NormAll().Item() / max(want[name].NormAll().Item(), 1e-9)
+					if !(apart <= .02) {
+						t.Errorf("%s %+v: the gradient of %s is %.2g of its length away", arch, w, name, apart)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestSavingsLeaveTheStep: after three steps student, teacher and centers are those of steps on
+// whole batches.
 func TestSavingsLeaveTheStep(t *testing.T) {
 	for _, arch := range []string{"vit", "swin"} {
 		end := func(w saving) (state map[string][]float64) {
@@ -193,8 +235,9 @@ func (s scarce) Part(from, to int) method.Batch {
 	return s.Batch.Part(from, to)
 }
 
-// TestOutOfMemoryMakesTheStepAgain: with less memory than the batch wants the step is made with smaller micro-batches,
-// from the same state and with the same draws; later steps begin with these; and not even one image is an error.
+// TestOutOfMemoryMakesTheStepAgain: with less memory than the batch wants the step is made with
+// smaller micro-batches, from the same state and with the same draws; later steps begin with these;
+// and not even one image is an error.
 func TestOutOfMemoryMakesTheStepAgain(t *testing.T) {
 	rates := train.Rates{Rates: optim.Rates{LR: .05}, Momentum: .9, Temps: method.Temps{Cls: .05, Patch: .06}}
 	before := torch.Live()
@@ -235,8 +278,8 @@ func TestOutOfMemoryMakesTheStepAgain(t *testing.T) {
 	}
 }
 
-// TestMicroBatchResumes: a run with micro-batches, recomputation and a chunked head goes on where it was interrupted to the
-// same end, bit for bit, and ends where the run on whole batches does.
+// TestMicroBatchResumes: a run with micro-batches, recomputation and a chunked head goes on where
+// it was interrupted to the same end, bit for bit, and ends where the run on whole batches does.
 func TestMicroBatchResumes(t *testing.T) {
 	options := func() train.Options {
 		o := tinyOptions(t)

@@ -90,6 +90,10 @@ func (r *run) open() (err error) {
 	if r.folder, err = OpenFolder(c.Out); err != nil {
 		return err
 	}
+	if err := r.choosePrecision(device); err != nil {
+		return err
+	}
+	c = r.Config
 	if err := r.openSampler(); err != nil {
 		return err
 	}
@@ -104,10 +108,17 @@ func (r *run) open() (err error) {
 	r.stepper.Shrunk = func(from, to int) {
 		r.Log.Warn("out of memory: the step is made again with smaller micro-batches", "images", from, "now", to)
 	}
+	if err := r.fit(); err != nil {
+		return err
+	}
 	r.schedules = NewSchedules(c, r.sampler.StepsPerEpoch(), c.BatchSize)
 	if err := r.resume(); err != nil {
 		return err
 	}
+	if c.Precision == "fp16" && r.state.Scaler == nil {
+		r.state.Scaler = NewScaler()
+	}
+	r.stepper.Scaler = r.state.Scaler
 	if err := r.folder.writeConfig(c, r.About); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

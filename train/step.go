@@ -22,7 +22,8 @@ type Stepper struct {
 	// batch, but for rounding. Where memory is exhausted the Stepper halves it, and tells Shrunk where that is set.
 	MicroBatch int
 	Shrunk     func(from, to int)
-	Recompute  bool // see [nn.Mode]
+	Recompute  bool    // see [nn.Mode]
+	Scaler     *Scaler // of the loss, in float16; nil: none
 	params     []optim.Param
 }
 
@@ -58,7 +59,7 @@ type NonFinite struct{ What string }
 func (e *NonFinite) Error() string { return e.What }
 
 // Step makes one optimizer step on a batch. On a loss or gradient that is not finite it changes
-// nothing and returns a [*NonFinite] error. noise decides which paths are dropped.
+// nothing and returns a [*NonFinite] error, or in float16 an [*Overflow]. noise decides which paths are dropped.
 func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (res Result, err error) {
 	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
 	res, teacher, err := s.gradients(in, r.Temps, nn.NewDrops(noise, in.Len()))
@@ -66,7 +67,16 @@ func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (res Result
 		return res, err
 	}
 	s.Model.Begin("clipping")
+	if s.Scaler != nil {
+		s.Scaler.unscale(s.params)
+	}
 	res.GradNorm = optim.Clip(s.params, s.ClipGrad).Item()
+	if s.Scaler != nil {
+		from := s.Scaler.Scale
+		if s.Scaler.update(finite(res.GradNorm)); s.Scaler.Scale < from && from > leastScale {
+			return res, &Overflow{from, s.Scaler.Scale}
+		}
+	}
 	if !finite(res.GradNorm) {
 		return res, &NonFinite{fmt.Sprintf("the gradient of %s is not finite, at a loss of %.4f", s.badGradient(), res.Loss)}
 	}

@@ -46,7 +46,7 @@ func newBenchStepVerb() *cobra.Command {
 		Arch      string `name:"arch" arg:"NAME" help:"architecture in place of the recipe's"`
 		Batch     int    `name:"batch_size" alias:"batch_size_per_gpu" range:"[1,)" help:"images a step"`
 		Device    string `name:"device" arg:"auto|cpu|cuda[:N]" help:"where to compute"`
-		Precision string `name:"precision" choices:"fp32,bf16" help:"numbers of the matrix products"`
+		Precision string `name:"precision" choices:"fp32,bf16,fp16" help:"numbers of the matrix products"`
 		Micro     int    `name:"micro_batch" range:"[0,)" help:"images that go forward and backward at once; 0: all"`
 		Recompute bool   `name:"recompute" arg:"BOOL" help:"compute the activations of blocks again in the backward pass"`
 		HeadChunk int    `name:"head_chunk" arg:"ROWS" range:"[0,)" help:"tokens whose outputs exist at a time; 0: all"`
@@ -89,10 +89,13 @@ func newBenchStepVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := c.CheckPrecision(device); err != nil {
+			return err
+		}
 		r := stepReport{
 			Arch: c.Arch, Batch: c.BatchSize, Precision: c.Precision, Device: device.String(), Engine: "libtorch " + torch.Version(),
-			Views: fmt.Sprintf("%dx%d + %dx%d", c.GlobalCropsNumber, c.ImgSize, c.LocalCropsNumber, c.LocalSize),
-			Peak:  torch.MatrixPeak(device, map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}[c.Precision]) / 1e9,
+			Views:  fmt.Sprintf("%dx%d + %dx%d", c.GlobalCropsNumber, c.ImgSize, c.LocalCropsNumber, c.LocalSize),
+			Saving: c.Saving().String(), Peak: c.MatrixPeak(device) / 1e9,
 		}
 		r.StepTime, err = train.TimeStep(cmd.Context(), c, device, flags.Rounds)
 		if errors.Is(err, torch.ErrOutOfMemory) {
@@ -124,7 +127,11 @@ func readStepReport(path string) (*stepReport, error) {
 // write prints the result, beside an earlier one where there is one.
 func (r stepReport) write(out io.Writer, before *stepReport) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, batch %d of %s, %s on %s, %s\n\n", r.Arch, r.Batch, r.Views, r.Precision, r.Device, r.Engine)
+	fmt.Fprintf(&b, "%s, batch %d of %s, %s on %s, %s\n", r.Arch, r.Batch, r.Views, r.Precision, r.Device, r.Engine)
+	if r.Saving != "" {
+		fmt.Fprintln(&b, r.Saving)
+	}
+	b.WriteByte('\n')
 	row := func(name, format string, value func(stepReport) float64) {
 		fmt.Fprintf(&b, "%-16s %s", name, fmt.Sprintf(format, value(r)))
 		if before != nil {

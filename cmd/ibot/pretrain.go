@@ -79,7 +79,11 @@ func pretrain(ctx context.Context, c train.Config, notes []string, stderr io.Wri
 	for _, note := range notes {
 		log.Warn(note)
 	}
-	if _, err := torch.ParseDevice(c.Device); err != nil {
+	device, err := torch.ParseDevice(c.Device)
+	if err == nil {
+		err = c.CheckPrecision(device)
+	}
+	if err != nil {
 		return train.Summary{}, err // before the images are looked at
 	}
 	set, err := openLabelled(c)
