@@ -41,7 +41,9 @@ func (r *Run) All(ctx context.Context, dir string, published bool, after func(Ou
 			if err := r.load(); err != nil {
 				return err
 			}
-			o.Report, o.Failed = p.Run(ctx, r)
+			if o.Report, o.Failed = p.Run(ctx, r); o.Failed != nil {
+				o.Report = nil
+			}
 		}
 		if u := unfit(""); errors.As(o.Failed, &u) {
 			o.NotRun, o.Failed = o.Failed, nil

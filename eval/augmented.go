@@ -24,7 +24,7 @@ type augmented struct {
 	device    torch.Device
 	seed      rng.Seed
 
-	bad map[int]data.BadImage // images that could not be read
+	bad map[int]data.BadImage // images that could not be read, by number
 }
 
 // The area and the aspect ratio of crops.
@@ -33,19 +33,21 @@ var (
 	cropRatio = [2]float64{3. / 4, 4. / 3}
 )
 
-// epoch calls step with the batches of an epoch. Images that cannot be read are left out.
-func (a *augmented) epoch(ctx context.Context, epoch int, step func(x, labels *torch.Tensor)) error {
+// epoch calls step with the batches of an epoch; see [batches]. Images that cannot be read are left out.
+func (a *augmented) epoch(ctx context.Context, epoch, from int, step func(number int, x, labels *torch.Tensor)) error {
 	order := a.seed.Stream("linear order", epoch).Perm(a.ds.Len())
 	r := reader{batch: min(a.batch, a.ds.Len())}
 	loader := data.Loader[*batch]{
 		Workers: a.workers, New: r.new, Begin: r.begin,
 		Fill: func(_ context.Context, b *batch, slot, image int) error { return a.fill(b, slot, image, epoch) },
 	}
-	images := func(step int) []int { return order[step*a.batch : min((step+1)*a.batch, len(order))] }
-	for b, err := range loader.Run(ctx, 0, (len(order)+a.batch-1)/a.batch, images) {
+	images := func(number int) []int { return order[number*a.batch : min((number+1)*a.batch, len(order))] }
+	number := from
+	for b, err := range loader.Run(ctx, from, (len(order)+a.batch-1)/a.batch, images) {
 		if err == nil {
-			err = a.use(b, step)
+			err = a.use(b, func(x, labels *torch.Tensor) { step(number, x, labels) })
 		}
+		number++
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
@@ -75,35 +77,28 @@ func (a *augmented) fill(b *batch, slot, image, epoch int) error {
 // use embeds a batch and gives it to step.
 func (a *augmented) use(b *batch, step func(x, labels *torch.Tensor)) error {
 	for _, image := range b.bad(a.ds) {
-		if a.bad == nil {
-			a.bad = map[int]data.BadImage{}
-		}
 		a.bad[image.Index] = image
 	}
 	if err := tooMany(slices.Collect(maps.Values(a.bad)), a.ds.Len()); err != nil {
 		return err
 	}
+	first := b.readable()
+	if first < 0 {
+		return nil
+	}
 	return torch.Run(func() (err error) {
 		torch.NoGrad(func() {
-			var features []*torch.Tensor
-			if features, err = b.embed(a.transform, a.device, a.embed); err != nil {
-				return
-			}
-			var rows []*torch.Tensor
-			var labels []int64
-			for i, row := range features {
-				label := a.ds.Label(b.images[i])
-				switch {
-				case row == nil:
-					continue
-				case label < 0:
-					err = fmt.Errorf("eval: %s has no label; give every image a label, or leave it out", a.ds.Name(b.images[i]))
+			x, slots := b.together(first, len(a.transform.Mean), a.device)
+			labels := make([]int64, len(slots))
+			for i, slot := range slots {
+				image := b.images[slot]
+				if labels[i] = int64(a.ds.Label(image)); labels[i] < 0 {
+					err = fmt.Errorf("eval: %s has no label; give every image a label, or leave it out", a.ds.Name(image))
 					return
 				}
-				rows, labels = append(rows, row), append(labels, int64(label))
 			}
-			if len(rows) > 0 {
-				step(torch.Stack(rows, 0), torch.New(labels, len(labels)).ToDevice(a.device))
+			if x, err = a.embed(x); err == nil {
+				step(x.To(torch.Float32), torch.New(labels, len(labels)).ToDevice(a.device))
 			}
 		})
 		return err

@@ -23,16 +23,10 @@ func (r *Run) cached(ctx context.Context, source string, ds data.Dataset, o Extr
 	if err := o.resolve(); err != nil {
 		return nil, err
 	}
-	weights, err := r.weights(source)
+	about, err := r.complete(about, source, ds, o)
 	if err != nil {
 		return nil, err
 	}
-	about.Net, about.Weights, about.Images, about.Classes = source, weights, ImagesDigest(ds), ds.Classes()
-	about.Precision = o.numbers().Precision
-	if source != RawPixels {
-		about.Checkpoint = r.Net.Source
-	}
-	about.setTransform(o.Transform)
 	path := cachePath(r.Cache, about)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		r.noteOthers(about)
@@ -62,6 +56,18 @@ func (r *Run) cached(ctx context.Context, source string, ds data.Dataset, o Extr
 		return nil, fmt.Errorf("%w (features kept in %s; remove it to have them computed anew)", err, path)
 	}
 	return f, nil
+}
+
+// complete adds to what embed takes of the tokens which network, images and transform features are of.
+func (r *Run) complete(about About, source string, ds data.Dataset, o ExtractOptions) (About, error) {
+	weights, err := r.weights(source)
+	about.Net, about.Weights, about.Images, about.Classes = source, weights, ImagesDigest(ds), ds.Classes()
+	about.Precision = o.numbers().Precision
+	if source != RawPixels {
+		about.Checkpoint = r.Net.Source
+	}
+	about.setTransform(o.Transform)
+	return about, err
 }
 
 // cachePath is the file of a cache for features that are made as about says.

@@ -101,12 +101,7 @@ func (p *clusterProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 		return nil, err
 	}
 	report := &ClusterReport{Classes: len(p.images.Classes()), Settings: o.numbers(), Notes: []string{}, set: SetName(p.images)}
-	for _, source := range p.Sources() {
-		if err := p.score(ctx, r, source, report); err != nil {
-			return nil, err
-		}
-	}
-	return report, nil
+	return report, p.eachSource(func(source string) error { return p.score(ctx, r, source, report) })
 }
 
 // score enters the clusters of the features from a source into the report.

@@ -208,23 +208,21 @@ func collect(ctx context.Context, ds data.Dataset, o ExtractOptions, embed embed
 func Stream(ctx context.Context, ds data.Dataset, o ExtractOptions, visit func(images []int, x *torch.Tensor) error) ([]data.BadImage, error) {
 	var bad []data.BadImage
 	done := 0
-	pixels := func(x *torch.Tensor) (*torch.Tensor, error) { return x, nil }
-	err := o.stream(ctx, ds, 0, pixels, func(b *batch, rows []*torch.Tensor) error {
+	err := o.batches(ctx, ds, 0, func(b *batch) error {
 		bad = append(bad, b.bad(ds)...)
-		var images []int
-		var good []*torch.Tensor
-		for i, row := range rows {
-			if row != nil {
-				images, good = append(images, b.images[i]), append(good, row)
-			}
-		}
-		if done += len(rows); o.Progress != nil {
+		if done += len(b.slots); o.Progress != nil {
 			o.Progress(done)
 		}
-		if good == nil {
+		first := b.readable()
+		if first < 0 {
 			return nil
 		}
-		return visit(images, torch.Stack(good, 0))
+		x, slots := b.together(first, len(o.Transform.Mean), o.Device)
+		images := make([]int, len(slots))
+		for i, slot := range slots {
+			images[i] = b.images[slot]
+		}
+		return visit(images, x)
 	})
 	return bad, err
 }

@@ -38,8 +38,12 @@ const maxTruth = 16 << 20
 
 // readTruth reads a ground truth of the format that its name ends in.
 func readTruth(path string) (*groundTruth, error) {
-	read := map[string]func(path string) (*groundTruth, error){".json": truthJSON, ".pkl": truthPickle, ".mat": truthMAT}[strings.ToLower(filepath.Ext(path))]
-	if read == nil {
+	ending := strings.ToLower(filepath.Ext(path))
+	read := map[string]func(path string) (*groundTruth, error){".json": truthJSON, ".pkl": truthPickle, ".mat": truthMAT}[ending]
+	switch {
+	case ending == ".npy" || ending == ".npz": // none of the sets comes as one
+		return nil, fmt.Errorf("eval: %s: a NumPy array has no lists of several lengths but as Python objects, which are not read; store the same dict with pickle.dump or json.dump, and name that file", path)
+	case read == nil:
 		return nil, fmt.Errorf("eval: %s: ground truth is read from files that end in .pkl, .mat or .json", path)
 	}
 	info, err := os.Stat(path)

@@ -46,7 +46,8 @@ func TestReadTruth(t *testing.T) {
 func TestReadTruthErrors(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ content, want string }{
-		"a.npy":       {"", "end in .pkl, .mat or .json"},
+		"a.txt":       {"", "end in .pkl, .mat or .json"},
+		"a.npy":       {"", "with pickle.dump or json.dump"},
 		"empty.pkl":   {"", "at byte 0 of its pickle"},
 		"hostile.pkl": {"cposix\nsystem\n(S'true'\ntR.", `names "posix.system", which is not among the types`},
 		"short.mat":   {"MATLAB", "want a header of 128"},

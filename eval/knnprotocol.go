@@ -124,12 +124,7 @@ func (p *knnProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 	if p.queries != nil {
 		report.set = SetName(p.queries)
 	}
-	for _, source := range p.Sources() {
-		if err := p.score(ctx, r, source, report); err != nil {
-			return nil, err
-		}
-	}
-	return report, nil
+	return report, p.eachSource(func(source string) error { return p.score(ctx, r, source, report) })
 }
 
 // score enters the accuracy of the features from a source into the report.

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"context"
 	"fmt"
 
 	"ibot/data"
@@ -70,6 +71,24 @@ func (s LabelledSettings) open(what, dir string, o data.Options, seed rng.Seed) 
 		sets.notes = append(sets.notes, fmt.Sprintf("%s has no val: %d of its %d images were held out to be classified", dir, len(held), train.Len()))
 	}
 	return sets, nil
+}
+
+// rows are the features of both sets from a source, fit for heads that learn from the one and are scored on
+// the other. The caller closes them.
+func (s labelledSets) rows(ctx context.Context, r *Run, source string, settings FeatureSettings) (train, val *Features, err error) {
+	if train, err = r.rows(ctx, source, "train", s.train, settings); err != nil {
+		return nil, nil, err
+	}
+	if val, err = r.rows(ctx, source, "val", s.val, settings); err != nil {
+		train.Close()
+		return nil, nil, err
+	}
+	if err = checkClassifiable(train, val); err != nil {
+		train.Close()
+		val.Close()
+		return nil, nil, err
+	}
+	return train, val, nil
 }
 
 // LabelledCounts say on which images classifiers were trained and scored.

@@ -121,11 +121,8 @@ type LinearReport struct {
 
 // LinearOfFeatures are the heads on one kind of features.
 type LinearOfFeatures struct {
-	Features string  `json:"features"`
-	Top1     float64 `json:"top1"` // of the best head in its best epoch, in percent
-	Top5     float64 `json:"top5"`
-	Best     Head    `json:"best"`
-	Heads    []Head  `json:"heads"`
+	Features string `json:"features"`
+	HeadScores
 }
 
 func (p *linearProtocol) Run(ctx context.Context, r *Run) (Report, error) {
@@ -140,71 +137,84 @@ func (p *linearProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 	if p.Cached {
 		report.Notes = append(report.Notes, cachedNote)
 	}
-	for _, source := range p.Sources() {
-		if err := p.score(ctx, r, source, report); err != nil {
-			return nil, err
-		}
-	}
-	return report, nil
+	return report, p.eachSource(func(source string) error { return p.score(ctx, r, source, report) })
 }
 
 // score enters the heads on the features from a source into the report.
 func (p *linearProtocol) score(ctx context.Context, r *Run, source string, report *LinearReport) error {
+	embed, o, err := r.embedder(source, p.FeatureSettings)
+	if err != nil {
+		return err
+	}
+	keep, err := r.keepProbe(p.ProbeSettings, source, p.sets, o, p.about(source), p.Cached)
+	if err != nil {
+		return err
+	}
+	if p.Cached {
+		train, val, err := p.sets.rows(ctx, r, source, p.FeatureSettings)
+		if err != nil {
+			return err
+		}
+		defer train.Close()
+		defer val.Close()
+		if source == Trained { // images are the same for all
+			report.Bad = unreadable(train, val)
+		}
+		return p.fit(ctx, r, source, shuffled(train, p.HeadBatch, rng.Seed(p.Seed)), keep, val, report)
+	}
 	val, err := r.rows(ctx, source, "val", p.sets.val, p.FeatureSettings)
 	if err != nil {
 		return err
 	}
 	defer val.Close()
-	probe := p.probe(r)
-	used := []*Features{val}
-	if p.Cached {
-		train, err := r.rows(ctx, source, "train", p.sets.train, p.FeatureSettings)
-		if err != nil {
-			return err
-		}
-		defer train.Close()
-		if err := checkClassifiable(train, val); err != nil {
-			return err
-		}
-		used = []*Features{train, val}
-		probe.Batches = shuffled(train, p.HeadBatch, probe.Seed)
-	} else {
-		if err := checkClassifiable(val, val); err != nil {
-			return err
-		}
-		embed, transform, err := r.embedder(source, p.FeatureSettings)
-		if err != nil {
-			return err
-		}
-		augmented := &augmented{
-			ds: p.sets.train, transform: transform, embed: embed, batch: p.HeadBatch, workers: r.Workers, device: r.Device, seed: probe.Seed,
-		}
-		probe.Batches = augmented.epoch
-		defer func() { report.Bad = append(report.Bad, augmented.badNames()...) }()
+	if err := checkClassifiable(val, val); err != nil {
+		return err
 	}
-	r.Bar.Start(progress.Task{Label: source + ", heads", Unit: "epochs", Total: p.Epochs})
-	result, err := probe.run(ctx, val)
+	fresh := p.augmented(r, p.sets.train, o.Transform, embed, keep)
+	err = p.fit(ctx, r, source, fresh.epoch, keep, val, report)
+	if source == Trained {
+		report.Bad = append(unreadable(val), fresh.badNames()...)
+	}
+	return err
+}
+
+// fit trains heads on batches of features from a source, and enters how they do on val into the report.
+func (p *linearProtocol) fit(ctx context.Context, r *Run, source string, batches batches, keep *keptProbe, val *Features, report *LinearReport) error {
+	result, err := p.probe(r, source, batches, keep).run(ctx, val)
 	if err != nil {
 		return err
 	}
 	defer result.Close()
-	best := result.Heads[result.Best]
-	if len(report.Results) == 0 {
-		report.Bad = unreadable(used...)
-	}
-	report.Results = append(report.Results, LinearOfFeatures{source, best.Best, result.Top5, best, result.Heads})
+	report.Results = append(report.Results, LinearOfFeatures{source, result.scores()})
 	if p.Out != "" && source == Trained {
 		return p.store(r, result, val.Classes)
 	}
 	return nil
 }
 
-// probe is the probe of the settings, without its batches.
-func (s ProbeSettings) probe(r *Run) probe {
+// probe is the probe of the settings on batches of features from a source. keep may be nil.
+func (s ProbeSettings) probe(r *Run, source string, batches batches, keep *keptProbe) probe {
 	return probe{
-		Heads: s.heads(), Epochs: s.Epochs, BatchSize: s.HeadBatch, Seed: rng.Seed(s.Seed),
+		Heads: s.heads(), Epochs: s.Epochs, BatchSize: s.HeadBatch, Seed: rng.Seed(s.Seed), Batches: batches,
+		Keep: keep,
+		Start: func(epoch int) {
+			r.Bar.Start(progress.Task{Label: source + ", heads", Unit: "epochs", Total: s.Epochs, Done: epoch})
+		},
 		Progress: func(epoch int, best float64) { r.Bar.Set(epoch, fmt.Sprintf("best %.2f %%", best)) },
 	}
+}
+
+// augmented gives batches of the features of ds that the settings ask for, cropped and flipped. keep, which may be
+// nil, learns which images cannot be read.
+func (s ProbeSettings) augmented(r *Run, ds data.Dataset, t Transform, embed embedder, keep *keptProbe) *augmented {
+	a := &augmented{
+		ds: ds, transform: t, embed: embed, batch: s.HeadBatch, workers: r.Workers, device: r.Device, seed: rng.Seed(s.Seed),
+		bad: map[int]data.BadImage{},
+	}
+	if keep != nil {
+		keep.bad = a.bad
+	}
+	return a
 }
 
 // store writes the best head, with all that is needed to use it.

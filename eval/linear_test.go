@@ -22,8 +22,8 @@ func TestAugmented(t *testing.T) {
 	transform := DefaultTransform(16)
 	epoch := func(workers, epoch int) (x [][]float32, labels []int64) {
 		t.Helper()
-		a := &augmented{ds: set, transform: transform, embed: flatten, batch: 8, workers: workers, device: torch.CPU, seed: 5}
-		err := a.epoch(t.Context(), epoch, func(batch, classes *torch.Tensor) {
+		a := &augmented{ds: set, transform: transform, embed: flatten, batch: 8, workers: workers, device: torch.CPU, seed: 5, bad: map[int]data.BadImage{}}
+		err := a.epoch(t.Context(), epoch, 0, func(_ int, batch, classes *torch.Tensor) {
 			for _, row := range batch.Unbind(0) {
 				x = append(x, row.Floats())
 			}
@@ -73,19 +73,19 @@ func TestAugmented(t *testing.T) {
 
 func TestAugmentedErrors(t *testing.T) {
 	checkLive(t)
-	nothing := func(_, _ *torch.Tensor) {}
-	a := augmented{ds: photos{n: 40, w: 32, h: 32, channels: 3, bad: upTo(9)}, transform: DefaultTransform(16), embed: flatten, batch: 8}
+	nothing := func(int, *torch.Tensor, *torch.Tensor) {}
+	a := augmented{ds: photos{n: 40, w: 32, h: 32, channels: 3, bad: upTo(9)}, transform: DefaultTransform(16), embed: flatten, batch: 8, bad: map[int]data.BadImage{}}
 	var many *data.TooManyBad
-	if err := a.epoch(t.Context(), 0, nothing); !errors.As(err, &many) {
+	if err := a.epoch(t.Context(), 0, 0, nothing); !errors.As(err, &many) {
 		t.Errorf("bad images: %v", err)
 	}
-	a = augmented{ds: photos{n: 9, w: 32, h: 32, channels: 1}, transform: DefaultTransform(16), embed: flatten, batch: 8}
-	if err := a.epoch(t.Context(), 0, nothing); err == nil || !strings.Contains(err.Error(), "has 1 channels, but the network takes 3") {
+	a = augmented{ds: photos{n: 9, w: 32, h: 32, channels: 1}, transform: DefaultTransform(16), embed: flatten, batch: 8, bad: map[int]data.BadImage{}}
+	if err := a.epoch(t.Context(), 0, 0, nothing); err == nil || !strings.Contains(err.Error(), "has 1 channels, but the network takes 3") {
 		t.Errorf("channels: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	a = augmented{ds: photos{n: 99, w: 32, h: 32, channels: 3}, transform: DefaultTransform(16), embed: flatten, batch: 8}
-	if err := a.epoch(ctx, 0, func(_, _ *torch.Tensor) { cancel() }); !errors.Is(err, context.Canceled) {
+	a = augmented{ds: photos{n: 99, w: 32, h: 32, channels: 3}, transform: DefaultTransform(16), embed: flatten, batch: 8, bad: map[int]data.BadImage{}}
+	if err := a.epoch(ctx, 0, 0, func(int, *torch.Tensor, *torch.Tensor) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -79,29 +79,17 @@ func (p *logregProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 		return nil, err
 	}
 	report := &LogregReport{LabelledCounts: p.sets.counts(), Settings: o.numbers(), Notes: p.sets.notes}
-	for _, source := range p.Sources() {
-		if err := p.score(ctx, r, source, report); err != nil {
-			return nil, err
-		}
-	}
-	return report, nil
+	return report, p.eachSource(func(source string) error { return p.score(ctx, r, source, report) })
 }
 
 // score enters the solutions for the features from a source into the report.
 func (p *logregProtocol) score(ctx context.Context, r *Run, source string, report *LogregReport) error {
-	train, err := r.rows(ctx, source, "train", p.sets.train, p.FeatureSettings)
+	train, val, err := p.sets.rows(ctx, r, source, p.FeatureSettings)
 	if err != nil {
 		return err
 	}
 	defer train.Close()
-	val, err := r.rows(ctx, source, "val", p.sets.val, p.FeatureSettings)
-	if err != nil {
-		return err
-	}
 	defer val.Close()
-	if err := checkClassifiable(train, val); err != nil {
-		return err
-	}
 	fits, notes, err := p.LogregSettings.fit(ctx, r, source, train, val)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 
 	"ibot/backbone"
 	"ibot/data"
-	"ibot/internal/progress"
 	"ibot/nn"
 	"ibot/rng"
 	"ibot/torch"
@@ -78,11 +77,8 @@ type PartReport struct {
 
 // PartOfImage are the heads on so many patches.
 type PartOfImage struct {
-	Patches int     `json:"topk"`
-	Top1    float64 `json:"top1"` // of the best head in its best epoch, in percent
-	Top5    float64 `json:"top5"`
-	Best    Head    `json:"best"`
-	Heads   []Head  `json:"heads"`
+	Patches int `json:"topk"`
+	HeadScores
 }
 
 func (p *partProtocol) Run(ctx context.Context, r *Run) (Report, error) {
@@ -131,8 +127,12 @@ func (p *partProtocol) probe(ctx context.Context, r *Run, o ExtractOptions, part
 		return err
 	}
 	defer val.Close()
-	probe := p.ProbeSettings.probe(r)
+	keep, err := r.keepProbe(p.ProbeSettings, Trained, p.sets, o, about, p.Cached)
+	if err != nil {
+		return err
+	}
 	learnt := val // what is checked against val
+	var batches batches
 	report.Bad = unreadable(val)
 	if p.Cached {
 		if learnt, err = r.embedded(ctx, "train", p.sets.train, o.Transform, about, embed); err != nil {
@@ -140,12 +140,10 @@ func (p *partProtocol) probe(ctx context.Context, r *Run, o ExtractOptions, part
 		}
 		defer learnt.Close()
 		report.Bad = unreadable(learnt, val)
-		probe.Batches = shuffled(learnt, p.HeadBatch, probe.Seed)
+		batches = shuffled(learnt, p.HeadBatch, rng.Seed(p.Seed))
 	} else {
-		fresh := &augmented{
-			ds: p.sets.train, transform: o.Transform, embed: embed, batch: p.HeadBatch, workers: r.Workers, device: r.Device, seed: probe.Seed,
-		}
-		probe.Batches = fresh.epoch
+		fresh := p.augmented(r, p.sets.train, o.Transform, embed, keep)
+		batches = fresh.epoch
 		defer func() { report.Bad = append(report.Bad, fresh.badNames()...) }()
 	}
 	if err := checkClassifiable(learnt, val); err != nil {
@@ -160,14 +158,12 @@ func (p *partProtocol) probe(ctx context.Context, r *Run, o ExtractOptions, part
 			f.Close()
 		}
 	}()
-	r.Bar.Start(progress.Task{Label: "heads", Unit: "epochs", Total: p.Epochs})
-	results, err := probe.runs(ctx, vals)
+	results, err := p.ProbeSettings.probe(r, Trained, batches, keep).runs(ctx, vals)
 	if err != nil {
 		return err
 	}
 	for i, result := range results {
-		best := result.Heads[result.Best]
-		report.Results = append(report.Results, PartOfImage{parts.topk[i], best.Best, result.Top5, best, result.Heads})
+		report.Results = append(report.Results, PartOfImage{parts.topk[i], result.scores()})
 		result.Close()
 	}
 	return nil

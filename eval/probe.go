@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"ibot/rng"
@@ -15,10 +16,16 @@ type probe struct {
 	Epochs    int
 	BatchSize int
 	Seed      rng.Seed
-	// Batches calls step with each batch of an epoch, counted from 0: features (B, D) and labels (B).
-	Batches  func(ctx context.Context, epoch int, step func(x, labels *torch.Tensor)) error
-	Progress func(epoch int, best float64) // called after each epoch, counted from 1; may be nil
+	Batches   batches
+	Start     func(epoch int)               // called before the first epoch, which is another than 0 after an interruption; may be nil
+	Progress  func(epoch int, best float64) // called after each epoch, counted from 1; may be nil
+
+	Keep *keptProbe // where to go on after an interruption; nil: nowhere
 }
+
+// batches calls step with each batch of an epoch, both counted from 0, from number from on: features (B, D) and
+// labels (B).
+type batches func(ctx context.Context, epoch, from int, step func(number int, x, labels *torch.Tensor)) error
 
 // probed is what a probe came to. The caller closes it.
 type probed struct {
@@ -26,6 +33,19 @@ type probed struct {
 	Best         int           // the head that was best in any epoch
 	Top5         float64       // of the best head in its best epoch, in percent
 	Weight, Bias *torch.Tensor // (C, D) and (C), of the best head after its best epoch
+}
+
+// HeadScores are how well the heads on one kind of features did.
+type HeadScores struct {
+	Top1  float64 `json:"top1"` // of the best head in its best epoch, in percent
+	Top5  float64 `json:"top5"`
+	Best  Head    `json:"best"`
+	Heads []Head  `json:"heads"`
+}
+
+func (p *probed) scores() HeadScores {
+	best := p.Heads[p.Best]
+	return HeadScores{best.Best, p.Top5, best, p.Heads}
 }
 
 func (p *probed) Close() {
@@ -61,27 +81,26 @@ func (p probe) runs(ctx context.Context, vals []*Features) (all []*probed, err e
 		sweeps = append(sweeps, newSweep(slices.Clone(p.Heads), len(val.Classes), val.Dim(), p.Seed, val.Device()))
 		all = append(all, &probed{Best: -1})
 	}
-	for epoch := range p.Epochs {
-		rate := cosineRate(epoch, p.Epochs) * float64(p.BatchSize) / 256
-		err := p.Batches(ctx, epoch, func(x, labels *torch.Tensor) {
-			at := 0
-			for _, s := range sweeps {
-				s.step(x.Slice(1, at, at+s.D), labels, rate)
-				at += s.D
-			}
-		})
+	at, err := p.Keep.restore(p.Epochs, sweeps, all)
+	if err != nil {
+		return all, err
+	}
+	if p.Start != nil {
+		p.Start(at.Epoch)
+	}
+	for ; at.Epoch < p.Epochs; at.Epoch, at.Step = at.Epoch+1, 0 {
+		best, err := p.epoch(ctx, &at, sweeps, vals, all)
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) { // between two steps
+			p.Keep.interrupted(at, sweeps, all)
+		}
 		if err != nil {
 			return all, err
 		}
-		best := 0.
-		for i, s := range sweeps {
-			if err := p.score(ctx, s, vals[i], epoch, all[i]); err != nil {
-				return all, err
-			}
-			best = max(best, s.heads[all[i].Best].Best)
-		}
 		if p.Progress != nil {
-			p.Progress(epoch+1, best)
+			p.Progress(at.Epoch+1, best)
+		}
+		if err := p.Keep.after(at, sweeps, all); err != nil {
+			return all, err
 		}
 	}
 	for i, s := range sweeps {
@@ -90,7 +109,30 @@ func (p probe) runs(ctx context.Context, vals []*Features) (all []*probed, err e
 			return all, err
 		}
 	}
-	return all, nil
+	return all, p.Keep.remove()
+}
+
+// epoch trains the heads with the rest of an epoch, scores them, and returns the best score so far.
+func (p probe) epoch(ctx context.Context, at *probePlace, sweeps []*sweep, vals []*Features, all []*probed) (best float64, err error) {
+	rate := cosineRate(at.Epoch, p.Epochs) * float64(p.BatchSize) / 256
+	err = p.Batches(ctx, at.Epoch, at.Step, func(number int, x, labels *torch.Tensor) {
+		first := 0
+		for _, s := range sweeps {
+			s.step(x.Slice(1, first, first+s.D), labels, rate)
+			first += s.D
+		}
+		at.Step = number + 1
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i, s := range sweeps {
+		if err := p.score(ctx, s, vals[i], at.Epoch, all[i]); err != nil {
+			return 0, err
+		}
+		best = max(best, s.heads[all[i].Best].Best)
+	}
+	return best, nil
 }
 
 // score enters how the heads do on val after an epoch, and keeps the best of all so far.
@@ -132,15 +174,19 @@ func (p *probed) top5(ctx context.Context, val *Features) (float64, error) {
 }
 
 // shuffled gives the batches of features that are there, in another order each epoch.
-func shuffled(train *Features, batch int, seed rng.Seed) func(ctx context.Context, epoch int, step func(x, labels *torch.Tensor)) error {
-	return func(ctx context.Context, epoch int, step func(x, labels *torch.Tensor)) error {
+func shuffled(train *Features, batch int, seed rng.Seed) batches {
+	return func(ctx context.Context, epoch, from int, step func(number int, x, labels *torch.Tensor)) error {
 		order := seed.Stream("linear order", epoch).Perm(train.Len())
-		for from := 0; from < len(order); from += batch {
+		for number := from; number*batch < len(order); number++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			rows := order[from:min(from+batch, len(order))]
-			if err := torch.Run(func() error { step(train.Pick(rows)); return nil }); err != nil {
+			err := torch.Run(func() error {
+				x, labels := train.Pick(order[number*batch : min((number+1)*batch, len(order))])
+				step(number, x, labels)
+				return nil
+			})
+			if err != nil {
 				return err
 			}
 		}

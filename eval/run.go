@@ -73,6 +73,16 @@ func (s FeatureSettings) Sources() []string {
 	return []string{Trained}
 }
 
+// eachSource calls score with the source of each of the features, until one fails.
+func (s FeatureSettings) eachSource(score func(source string) error) error {
+	for _, source := range s.Sources() {
+		if err := score(source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Size is the side of the images that the network is given: size, or where that is 0 what the
 // network was trained on.
 func (r *Run) Size(size int) (int, error) {
@@ -111,12 +121,8 @@ func (r *Run) Features(ctx context.Context, source, part string, ds data.Dataset
 
 // rows are Features that may stay in the file of the cache; see [Features.Rows].
 func (r *Run) rows(ctx context.Context, source, part string, ds data.Dataset, s FeatureSettings) (*Features, error) {
-	o, err := r.Options(s)
+	embed, o, err := r.embedder(source, s)
 	if err != nil {
-		return nil, err
-	}
-	var embed embedder
-	if embed, o.Transform, err = r.embedder(source, s); err != nil {
 		return nil, err
 	}
 	start := func(done int) {
@@ -127,11 +133,15 @@ func (r *Run) rows(ctx context.Context, source, part string, ds data.Dataset, s 
 		start(0)
 		return collect(ctx, ds, o, embed)
 	}
-	about := About{Feature: fmt.Sprintf("avgpool %d", o.AvgPool), LastBlocks: max(1, o.LastBlocks)}
+	return r.cached(ctx, source, ds, o, s.about(source), embed, start)
+}
+
+// about says what of the tokens is taken.
+func (s FeatureSettings) about(source string) About {
 	if source == RawPixels {
-		about = About{Feature: RawPixels}
+		return About{Feature: RawPixels}
 	}
-	return r.cached(ctx, source, ds, o, about, embed, start)
+	return About{Feature: fmt.Sprintf("avgpool %d", s.AvgPool), LastBlocks: max(1, s.LastBlocks)}
 }
 
 // network is the network of a source of features, nil for pixels.
@@ -150,22 +160,23 @@ func (r *Run) network(source string) (net *train.Net, err error) {
 	return nil, fmt.Errorf("eval: there are no features called %q; want %s, %s or %s", source, Trained, Untrained, RawPixels)
 }
 
-// embedder maps images (B, C, S, S), as the transform brings them, to features (B, D) from a source.
-func (r *Run) embedder(source string, s FeatureSettings) (embedder, Transform, error) {
+// embedder maps images (B, C, S, S), as the options that come with it bring them, to features (B, D) from a
+// source.
+func (r *Run) embedder(source string, s FeatureSettings) (embedder, ExtractOptions, error) {
 	o, err := r.Options(s)
 	if err != nil {
-		return nil, o.Transform, err
+		return nil, o, err
 	}
 	net, err := r.network(source)
 	if err != nil {
-		return nil, o.Transform, err
+		return nil, o, err
 	}
 	if net == nil {
 		o.Transform.Crop = min(o.Transform.Crop, PixelSize)
 		o.Transform.Resize = o.Transform.Crop
-		return flatten, o.Transform, nil
+		return flatten, o, nil
 	}
-	return o.embedder(net.Backbone), o.Transform, nil
+	return o.embedder(net.Backbone), o, nil
 }
 
 // weights is the digest of a source's weights.

@@ -199,29 +199,17 @@ func (p *semiProtocol) Run(ctx context.Context, r *Run) (Report, error) {
 	}
 	report.Settings.Temperature = p.Temperature
 	report.Notes = append(report.Notes, "the linear probe saw features that were computed once, without random crops and flips: not the published protocol")
-	for _, source := range p.Sources() {
-		if err := p.score(ctx, r, source, report); err != nil {
-			return nil, err
-		}
-	}
-	return report, nil
+	return report, p.eachSource(func(source string) error { return p.score(ctx, r, source, report) })
 }
 
 // score enters the classifiers on the features from a source into the report.
 func (p *semiProtocol) score(ctx context.Context, r *Run, source string, report *SemiReport) error {
-	train, err := r.rows(ctx, source, "train", p.sets.train, p.FeatureSettings)
+	train, val, err := p.sets.rows(ctx, r, source, p.FeatureSettings)
 	if err != nil {
 		return err
 	}
 	defer train.Close()
-	val, err := r.rows(ctx, source, "val", p.sets.val, p.FeatureSettings)
-	if err != nil {
-		return err
-	}
 	defer val.Close()
-	if err := checkClassifiable(train, val); err != nil {
-		return err
-	}
 	result := SemiOfFeatures{Features: source}
 	r.Bar.Start(progress.Task{Label: source + ", k-NN", Unit: "img", Total: val.Len()})
 	knn, err := KNN{K: p.k, Temperature: p.Temperature, Progress: func(done int) { r.Bar.Set(done, "") }}.Classify(ctx, train, val)
@@ -229,10 +217,7 @@ func (p *semiProtocol) score(ctx context.Context, r *Run, source string, report 
 		return err
 	}
 	result.KNN = knn.Scores
-	r.Bar.Start(progress.Task{Label: source + ", heads", Unit: "epochs", Total: p.Epochs})
-	probe := p.probe(r)
-	probe.Batches = shuffled(train, p.HeadBatch, probe.Seed)
-	heads, err := probe.run(ctx, val)
+	heads, err := p.probe(r, source, shuffled(train, p.HeadBatch, rng.Seed(p.Seed)), nil).run(ctx, val)
 	if err != nil {
 		return err
 	}

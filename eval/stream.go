@@ -2,6 +2,7 @@ package eval
 
 import (
 	"context"
+	"slices"
 
 	"ibot/data"
 	"ibot/imaging"
@@ -18,6 +19,17 @@ type embedder func(x *torch.Tensor) (*torch.Tensor, error)
 // More than 5 % of images that cannot be read are a *[data.TooManyBad], unless any are allowed. When ctx is done, stream
 // returns its error.
 func (o ExtractOptions) stream(ctx context.Context, ds data.Dataset, first int, embed embedder, visit func(b *batch, features []*torch.Tensor) error) error {
+	return o.batches(ctx, ds, first, func(b *batch) error {
+		features, err := b.embed(o.Transform, o.Device, embed)
+		if err != nil {
+			return err
+		}
+		return visit(b, features)
+	})
+}
+
+// batches calls use with each batch of stream, without gradients and in a scope.
+func (o ExtractOptions) batches(ctx context.Context, ds data.Dataset, first int, use func(b *batch) error) error {
 	if err := o.resolve(); err != nil {
 		return err
 	}
@@ -37,12 +49,7 @@ func (o ExtractOptions) stream(ctx context.Context, ds data.Dataset, first int, 
 			return err
 		}
 		err := torch.Run(func() (err error) {
-			torch.NoGrad(func() {
-				var features []*torch.Tensor
-				if features, err = b.embed(o.Transform, o.Device, embed); err == nil {
-					err = visit(b, features)
-				}
-			})
+			torch.NoGrad(func() { err = use(b) })
 			return err
 		})
 		if err != nil {
@@ -84,8 +91,8 @@ func (b *batch) embed(t Transform, d torch.Device, embed embedder) ([]*torch.Ten
 		if s.err != nil || features[i] != nil {
 			continue
 		}
-		x, same := b.together(i, len(t.Mean))
-		y, err := embed(x.ToDevice(d))
+		x, same := b.together(i, len(t.Mean), d)
+		y, err := embed(x)
 		if err != nil {
 			return nil, err
 		}
@@ -96,20 +103,27 @@ func (b *batch) embed(t Transform, d torch.Device, embed embedder) ([]*torch.Ten
 	return features, nil
 }
 
-// together are the images of the size of image i, (B, C, h, w), with their slots: i and those behind
-// it.
-func (b *batch) together(i, C int) (x *torch.Tensor, same []int) {
+// together are the images of the size of image i, (B, C, h, w) on d, with their slots: i and those
+// behind it.
+func (b *batch) together(i, C int, d torch.Device) (x *torch.Tensor, same []int) {
 	h, w := b.slots[i].h, b.slots[i].w
-	var pixels []float32
 	for j := i; j < len(b.slots); j++ {
 		if s := b.slots[j]; s.err == nil && s.h == h && s.w == w {
-			if pixels == nil {
-				pixels = make([]float32, 0, (len(b.slots)-i)*len(s.pixels))
-			}
-			pixels, same = append(pixels, s.pixels...), append(same, j)
+			same = append(same, j)
 		}
 	}
-	return torch.New(pixels, len(same), C, h, w), same
+	x = torch.Empty(torch.Float32, torch.CPU, len(same), C, h, w)
+	x.View(func(values []float32) {
+		for k, j := range same {
+			copy(values[k*C*h*w:], b.slots[j].pixels)
+		}
+	})
+	return x.ToDevice(d), same
+}
+
+// readable is the first slot whose image could be read; -1: there is none.
+func (b *batch) readable() int {
+	return slices.IndexFunc(b.slots, func(s slot) bool { return s.err == nil })
 }
 
 // reader fills batches with transformed images, in the order of the set.

@@ -169,7 +169,7 @@ func TestPublishedRates(t *testing.T) {
 // batch of 128 features of ViT-S, [CLS] of the last four blocks.
 func BenchmarkSweep(b *testing.B) {
 	const n, D = 1280, 1536
-	for _, classes := range []int{10, 1000} {
+	for _, classes := range []int{10, 100, 1000} {
 		r := rng.Seed(1).Stream("bench")
 		x, labels := make([]float32, n*D), make([]int, n)
 		for i := range x {
@@ -185,7 +185,7 @@ func BenchmarkSweep(b *testing.B) {
 				defer s.Close()
 				batches := shuffled(train, 128, 0)
 				for b.Loop() {
-					err := batches(b.Context(), 0, func(x, labels *torch.Tensor) { s.step(x, labels, .5) })
+					err := batches(b.Context(), 0, 0, func(_ int, x, labels *torch.Tensor) { s.step(x, labels, .5) })
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -199,6 +199,19 @@ func (t *Tensor) readInto(p unsafe.Pointer, nbytes int) {
 // Floats returns a copy of t's elements as float32, row-major.
 func (t *Tensor) Floats() []float32 { return Read[float32](t) }
 
+// View calls f with t's elements where they lie, row-major, for a contiguous float32 tensor on the CPU. f may
+// change them, and must not keep them.
+func (t *Tensor) View(f func(values []float32)) {
+	if t.Device() != CPU || t.DType() != Float32 || !t.IsContiguous() {
+		panic(&Error{Op: "view", Shapes: [][]int{t.Shape()}, Msg: fmt.Sprintf("wants a contiguous float32 tensor on the CPU, got %s on %s", t.DType(), t.Device())})
+	}
+	if n := t.Numel(); n > 0 {
+		address := uintptr(C.ib_data_ptr(t.handle()))
+		f(unsafe.Slice(*(**float32)(unsafe.Pointer(&address)), n))
+	}
+	runtime.KeepAlive(t)
+}
+
 // Item returns the only element of t.
 func (t *Tensor) Item() float64 {
 	if n := t.Numel(); n != 1 {

@@ -9,9 +9,6 @@ import (
 	"ibot/torch"
 )
 
-// PeakMiB is for the benchmarks.
-var PeakMiB = peakMiB
-
 // EachStep is for the benchmarks.
 var EachStep = eachStep
 

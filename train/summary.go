@@ -50,7 +50,7 @@ func (r *run) summary() Summary {
 		Run: r.folder.Dir, Arch: r.Config.Arch, Images: r.Images.Len(), Steps: r.state.Step, StepsOf: r.last(), Epochs: r.state.Epoch,
 		Seconds: r.state.Seconds + time.Since(r.began).Seconds(), Means: r.state.LastEpoch, Baselines: r.state.Baselines,
 		BestKNN: r.state.BestKNN, BestEpoch: r.state.BestEpoch, Skipped: r.state.Skipped,
-		Checkpoint: LatestCheckpoint(r.folder.Dir), PeakMiB: peakMiB(),
+		Checkpoint: LatestCheckpoint(r.folder.Dir), PeakMiB: PeakMiB(),
 	}
 	if r.input != nil {
 		s.BadImages = r.input.bad.Count()
@@ -79,8 +79,8 @@ func (s Summary) write(path string) error {
 	return nil
 }
 
-// peakMiB is the most memory that this process has held, 0 where the system does not say.
-func peakMiB() int {
+// PeakMiB is the most memory that this process has held, 0 where the system does not say.
+func PeakMiB() int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0

@@ -47,7 +47,7 @@ func TimeStep(ctx context.Context, c Config, d torch.Device, n int) (StepTime, e
 			}
 			all = append(all, timePhases(m, step))
 		}
-		t.PeakMiB = peakMiB()
+		t.PeakMiB = PeakMiB()
 		for _, op := range torch.Profile(step) {
 			t.Ops = append(t.Ops, OpTime{op.Name, op.Calls, op.Self.Seconds()})
 		}

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,11 +77,9 @@ func newBenchStepVerb() *cobra.Command {
 		if _, err := c.Resolve(backbone.Names()); err != nil {
 			return usageError{err}
 		}
-		var before *stepReport
-		if flags.Compare != "" {
-			if before, err = readStepReport(flags.Compare); err != nil {
-				return err
-			}
+		before, err := earlier(flags.Compare, "step", func(r stepReport) bool { return r.Seconds > 0 })
+		if err != nil {
+			return err
 		}
 		device, err := torch.ParseDevice(flags.Device)
 		if err != nil {
@@ -93,7 +89,7 @@ func newBenchStepVerb() *cobra.Command {
 			return err
 		}
 		r := stepReport{
-			Arch: c.Arch, Batch: c.BatchSize, Precision: c.Precision, Device: device.String(), Engine: "libtorch " + torch.Version(),
+			Arch: c.Arch, Batch: c.BatchSize, Precision: c.Precision, Device: device.String(), Engine: engineName(),
 			Views:  fmt.Sprintf("%dx%d + %dx%d", c.GlobalCropsNumber, c.ImgSize, c.LocalCropsNumber, c.LocalSize),
 			Saving: c.Saving().String(), Peak: c.MatrixPeak(device) / 1e9,
 		}
@@ -112,44 +108,25 @@ func newBenchStepVerb() *cobra.Command {
 	return verb
 }
 
-func readStepReport(path string) (*stepReport, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var r stepReport
-	if err := json.Unmarshal(text, &r); err != nil || r.Seconds == 0 {
-		return nil, fmt.Errorf("bench step: %s is no result of ibot bench step --json", path)
-	}
-	return &r, nil
-}
-
 // write prints the result, beside an earlier one where there is one.
 func (r stepReport) write(out io.Writer, before *stepReport) error {
-	var b strings.Builder
+	b := comparison[stepReport]{now: r, before: before}
 	fmt.Fprintf(&b, "%s, batch %d of %s, %s on %s, %s\n", r.Arch, r.Batch, r.Views, r.Precision, r.Device, r.Engine)
 	if r.Saving != "" {
 		fmt.Fprintln(&b, r.Saving)
 	}
 	b.WriteByte('\n')
-	row := func(name, format string, value func(stepReport) float64) {
-		fmt.Fprintf(&b, "%-16s %s", name, fmt.Sprintf(format, value(r)))
-		if before != nil {
-			fmt.Fprintf(&b, "   before %s  x %.2f", fmt.Sprintf(format, value(*before)), value(r)/value(*before))
-		}
-		b.WriteByte('\n')
-	}
-	row("step", "%9.1f ms", func(r stepReport) float64 { return 1e3 * r.Seconds })
-	row("speed", "%9.2f images/s", stepReport.imagesPerSecond)
-	row("peak memory", "%9.0f MiB", func(r stepReport) float64 { return float64(r.PeakMiB) })
-	row("matrix peak", "%9.0f GFLOP/s", func(r stepReport) float64 { return r.Peak })
+	b.row("step", "%9.1f ms", func(r stepReport) float64 { return 1e3 * r.Seconds })
+	b.row("speed", "%9.2f images/s", stepReport.imagesPerSecond)
+	b.row("peak memory", "%9.0f MiB", func(r stepReport) float64 { return float64(r.PeakMiB) })
+	b.row("matrix peak", "%9.0f GFLOP/s", func(r stepReport) float64 { return r.Peak })
 	if r.GFLOP > 0 {
-		row("arithmetic", "%9.1f GFLOP", func(r stepReport) float64 { return r.GFLOP })
-		row("share of peak", "%9.1f %%", stepReport.share)
+		b.row("arithmetic", "%9.1f GFLOP", func(r stepReport) float64 { return r.GFLOP })
+		b.row("share of peak", "%9.1f %%", stepReport.share)
 	}
 	b.WriteString("\nparts\n")
 	for i, p := range r.Phases {
-		row("  "+p.Name, "%9.1f ms", func(r stepReport) float64 {
+		b.row("  "+p.Name, "%9.1f ms", func(r stepReport) float64 {
 			if i < len(r.Phases) && r.Phases[i].Name == p.Name {
 				return 1e3 * r.Phases[i].Seconds
 			}
