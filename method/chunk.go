@@ -27,16 +27,17 @@ func (m *Model) loss(s Embedded, t Teacher, weight *torch.Tensor, temps Temps) T
 	}
 	each(B, images, func(from, to int) {
 		zs, zt := PartOfCrops(s.Cls, B, from, to), PartOfCrops(t.Cls, B, from, to)
-		torch.NoGrad(func() {
-			part := float64(to-from) / float64(B)
-			of, agreement, entropy := l.statistics(zs, zt, cls, clsTarget, temps.Cls)
-			clusters = append(clusters, of)
-			terms.Agreement = terms.Agreement.Add(agreement.MulScalar(part))
-			terms.Entropy = terms.Entropy.Add(entropy.MulScalar(part))
+		part := m.chunk(zs, cls, func(student *torch.Tensor) *torch.Tensor {
+			teacher, p := l.targets(zt, clsTarget, l.Center, temps.Cls)
+			return torch.Cat([]*torch.Tensor{l.clsTerm(student, p, B).Reshape(1), l.statistics(student, teacher, p)}, 0)
 		})
-		terms.Cls = terms.Cls.Add(m.chunk(zs, cls, func(logits *torch.Tensor) *torch.Tensor {
-			return l.clsTerm(logits, l.targets(zt, clsTarget, l.Center, temps.Cls), B)
-		}))
+		terms.Cls = terms.Cls.Add(part.Select(0, 0))
+		torch.NoGrad(func() {
+			share := float64(to-from) / float64(B)
+			terms.Agreement = terms.Agreement.Add(part.Select(0, 1).MulScalar(share))
+			terms.Entropy = terms.Entropy.Add(part.Select(0, 2).MulScalar(share))
+			clusters = append(clusters, part.From(0, 3).To(torch.Int64))
+		})
 	})
 	if s.Masked != nil {
 		M := s.Masked.Size(0)
@@ -46,7 +47,8 @@ func (m *Model) loss(s Embedded, t Teacher, weight *torch.Tensor, temps Temps) T
 		each(M, rows, func(from, to int) {
 			zt, w := t.Masked.Slice(0, from, to), weight.Slice(0, from, to)
 			terms.Patch = terms.Patch.Add(m.chunk(s.Masked.Slice(0, from, to), patch, func(logits *torch.Tensor) *torch.Tensor {
-				return l.patchTerm(logits, l.targets(zt, patchTarget, l.Center2, temps.Patch), w, l.GlobalCrops*B)
+				_, p := l.targets(zt, patchTarget, l.Center2, temps.Patch)
+				return l.patchTerm(logits, p, w, l.GlobalCrops*B)
 			}))
 		})
 	}
@@ -72,33 +74,36 @@ func (m *Model) chunk(z *torch.Tensor, last *nn.Linear, term func(logits *torch.
 	}, z, last.Weight)
 }
 
-// targets are the teacher's distributions (..., K) for embedded tokens: centered, sharpened,
-// one-hot if so asked.
-func (l *Loss) targets(z *torch.Tensor, last *nn.Linear, center *torch.Tensor, temp float64) (p *torch.Tensor) {
+// targets are the teacher's logits (..., K) for embedded tokens and its distributions: centered, sharpened, one-hot if so
+// asked.
+func (l *Loss) targets(z *torch.Tensor, last *nn.Linear, center *torch.Tensor, temp float64) (teacher, p *torch.Tensor) {
 	torch.NoGrad(func() {
-		p = torch.Tidy(func() *torch.Tensor {
-			centered := logits(z, last).Sub(center.Reshape(1, -1))
+		r := torch.TidyAll(func() []*torch.Tensor {
+			teacher := logits(z, last)
+			centered := teacher.Sub(center.Reshape(1, -1))
 			if l.HardTargets {
-				return centered.ArgMax(-1).OneHot(centered.Size(-1)).To(torch.Float32)
+				return []*torch.Tensor{teacher, centered.ArgMax(-1).OneHot(centered.Size(-1)).To(torch.Float32)}
 			}
-			return centered.DivScalar(temp).Softmax(-1)
+			return []*torch.Tensor{teacher, centered.DivScalar(temp).Softmax(-1)}
 		})
+		teacher, p = r[0], r[1]
 	})
-	return p
+	return teacher, p
 }
 
-// statistics says of [CLS] tokens of the student (n*B, d) and of the teacher (G*B, d): the
-// teacher's strongest cluster of each image's first global crop, the share of images whose second
-// crop the student puts there too, and the mean entropy of the targets in nats.
-func (l *Loss) statistics(student, teacher *torch.Tensor, of, target *nn.Linear, temp float64) (clusters, agreement, entropy *torch.Tensor) {
-	r := torch.TidyAll(func() []*torch.Tensor {
-		B := teacher.Size(0) / l.GlobalCrops
-		clusters := logits(teacher.Slice(0, 0, B), target).ArgMax(-1)
-		second := min(1, l.GlobalCrops+l.LocalCrops-1) * B
-		same := logits(student.Slice(0, second, second+B), of).ArgMax(-1).Eq(clusters)
-		p := l.targets(teacher, target, l.Center, temp)
-		entropy := p.Mul(p.ClampMin(1e-30).Log()).Sum(-1).Mean(0).Neg()
-		return []*torch.Tensor{clusters, same.To(torch.Float32).MeanAll(), entropy}
+// statistics says of [CLS] logits of the student (n*B, K), of the teacher (G*B, K) and of its targets p, one after the other:
+// the share of images whose second crop the student puts where the teacher puts the first global one, the mean entropy of the
+// targets in nats, and the teacher's strongest cluster of each image's first global crop (B).
+func (l *Loss) statistics(student, teacher, p *torch.Tensor) (all *torch.Tensor) {
+	torch.NoGrad(func() {
+		all = torch.Tidy(func() *torch.Tensor {
+			B := teacher.Size(0) / l.GlobalCrops
+			clusters := teacher.Slice(0, 0, B).ArgMax(-1)
+			second := min(1, l.GlobalCrops+l.LocalCrops-1) * B
+			same := student.Slice(0, second, second+B).ArgMax(-1).Eq(clusters)
+			entropy := p.Mul(p.ClampMin(1e-30).Log()).Sum(-1).Mean(0).Neg()
+			return torch.Cat([]*torch.Tensor{same.To(torch.Float32).MeanAll().Reshape(1), entropy.Reshape(1), clusters.To(torch.Float32)}, 0)
+		})
 	})
-	return r[0], r[1], r[2]
+	return all
 }
