@@ -88,6 +88,11 @@ func (c Choice) of(b backbone.Backbone, x *torch.Tensor) (*torch.Tensor, error) 
 }
 
 func (c Choice) single(b backbone.Backbone, x *torch.Tensor) (*torch.Tensor, error) {
+	if c.Feature == "cls" && c.LastBlocks == 1 {
+		if cls := lastCls(b, x); cls != nil {
+			return cls, nil
+		}
+	}
 	layers := b.IntermediateLayers(nn.Eval, x, c.LastBlocks) // each (B, 1+N, D)
 	if len(layers) < c.LastBlocks {
 		return nil, fmt.Errorf("eval: features of the last %d blocks were asked for, but the network has %d; ask for at most so many", c.LastBlocks, len(layers))

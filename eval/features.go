@@ -129,6 +129,11 @@ func (o ExtractOptions) published(b backbone.Backbone) backbone.Backbone {
 // extract_features.
 func (o ExtractOptions) choose(b backbone.Backbone, x *torch.Tensor) (*torch.Tensor, error) {
 	blocks := max(1, o.LastBlocks)
+	if o.AvgPool == clsTokens && blocks == 1 {
+		if cls := lastCls(b, x); cls != nil {
+			return cls, nil
+		}
+	}
 	layers := b.IntermediateLayers(nn.Eval, x, blocks) // each (B, 1+N, D)
 	if len(layers) < blocks {
 		return nil, fmt.Errorf("eval: features of the last %d blocks were asked for, but the network has %d; ask for at most so many",
@@ -144,6 +149,16 @@ func (o ExtractOptions) choose(b backbone.Backbone, x *torch.Tensor) (*torch.Ten
 		parts = append(parts, layers[len(layers)-1].From(1, 1).Mean(1))
 	}
 	return torch.Cat(parts, 1).To(torch.Float32), nil
+}
+
+// lastCls returns the normed [CLS] tokens (B, D) of the last block where the block can be computed for them alone, else nil.
+func lastCls(b backbone.Backbone, x *torch.Tensor) *torch.Tensor {
+	v, ok := b.(*backbone.ViT)
+	if !ok || v.Norm == nil || v.FCNorm != nil {
+		return nil
+	}
+	cls, _ := backbone.ForwardChosen(v, nn.Eval, x, nil, nil)
+	return cls.To(torch.Float32)
 }
 
 // PixelSize is the side to which images are brought for [Pixels] as a rule. At 224 pixels a feature
