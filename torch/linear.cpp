@@ -9,6 +9,7 @@
 #include "mixed.h"
 #include "node.h"
 #include "parallel.h"
+#include "shim.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
@@ -280,3 +281,11 @@ TORCH_LIBRARY_FRAGMENT(ibot, m) {
 }
 
 } // namespace
+
+int32_t ib_matrix_units(void) {
+#ifdef IB_AMX
+	return units();
+#else
+	return 0;
+#endif
+}

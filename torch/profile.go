@@ -53,7 +53,7 @@ func Profile(f func()) []OpTime {
 // several of 2048 x 2048 x 2048, or of smaller ones where these would take seconds.
 func MatrixPeak(d Device, dtype DType) float64 {
 	const n, rounds = 2048, 8
-	peak := productSpeed(d, dtype, n/8, 2)
+	peak := productSpeed(d, dtype, n/8, 10)
 	if 2*n*n*n/peak > 1 { // a processor without the type: smaller products tell as much
 		return peak
 	}
@@ -81,3 +81,7 @@ func productSpeed(d Device, dtype DType, n, rounds int) float64 {
 	})
 	return 2 * float64(n) * float64(n) * float64(n) / best.Seconds()
 }
+
+// MatrixUnits reports whether layers in bfloat16 on the CPU run on the processor's matrix units. They keep each weight packed then,
+// twice if it is trained, and an MLP keeps nothing of what GELU gives.
+func MatrixUnits() bool { return C.ib_matrix_units() != 0 }

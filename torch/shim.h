@@ -106,6 +106,9 @@ char *ib_gemm(void); // static: which library runs float32 products
 void ib_profile_begin(void);
 char *ib_profile_end(void); // malloc'd lines "name\tcalls\tseconds of its own\n"
 
+// ib_matrix_units reports whether linear.cpp makes products in bfloat16 on the processor's matrix units.
+int32_t ib_matrix_units(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -34,7 +34,7 @@ func FootprintOf(t *testing.T, c Config) Footprint {
 		t.Fatal(err)
 	}
 	defer m.Free()
-	return Footprint{newFootprint(c, m, torch.CPU)}
+	return Footprint{newFootprint(c, m, torch.CPU, true)}
 }
 
 // Footprint is for the tests.

@@ -22,19 +22,16 @@ type Saving struct {
 type footprint struct {
 	Config
 	cpu           bool
+	units         bool    // products run on the processor's matrix units
 	fixed         float64 // bytes that are there whatever the saving
 	global, local []backbone.BlockShape
 }
 
-// What a run holds beside the tensors of a step, the loader and pictures among it, and what the
-// allocator loses between them; both measured.
-const (
-	processBytes = 360 << 20
-	allocator    = 1.04
-)
+// processBytes is what a run holds beside the tensors of a step, the loader and pictures among it, as measured.
+const processBytes = 360 << 20
 
-// newFootprint returns the footprint of training m on device d.
-func newFootprint(c Config, m *method.Model, d torch.Device) footprint {
+// newFootprint returns the footprint of training m on device d; units says that its processor has matrix units.
+func newFootprint(c Config, m *method.Model, d torch.Device, units bool) footprint {
 	f := footprint{Config: c, cpu: d.Type == torch.CPUType}
 	student, teacher := float64(m.Student.Path.Count()), float64(m.Teacher.Path.Count())
 	moments := 1.
@@ -42,8 +39,12 @@ func newFootprint(c Config, m *method.Model, d torch.Device) footprint {
 		moments = 2
 	}
 	f.fixed = 4 * (student*(2+moments) + teacher) // weights, gradients, moments; weights
-	if c.Precision != "fp32" {
-		f.fixed += 2 * student // weights as the products take them
+	f.units = units && f.cpu && c.Precision == "bf16"
+	switch { // weights as the products take them
+	case f.units:
+		f.fixed += 2 * (2*student + teacher)
+	case c.Precision != "fp32":
+		f.fixed += 2 * student
 	}
 	if f.cpu {
 		pixels := c.GlobalCropsNumber*c.ImgSize*c.ImgSize + c.LocalCropsNumber*c.LocalSize*c.LocalSize
@@ -69,12 +70,17 @@ func (f footprint) product() float64 {
 
 // activations are the bytes that a block keeps of an image for the backward pass: what enters its
 // two halves, in float32, both norms, queries, keys and values, what attention gives, and the MLP's
-// inside before and after GELU.
+// inside before and, but on matrix units, after GELU.
 func (f footprint) activations(b backbone.BlockShape) float64 {
-	return float64(b.Tokens) * (4*2*float64(b.Dim) + f.product()*(6*float64(b.Dim)+2*float64(b.Hidden)))
+	inside := 2 * float64(b.Hidden)
+	if f.units {
+		inside = float64(b.Hidden)
+	}
+	return float64(b.Tokens) * (4*2*float64(b.Dim) + f.product()*(6*float64(b.Dim)+inside))
 }
 
-// peak is the estimate of the greatest memory of a step, in bytes.
+// peak is the estimate of the greatest memory of a step, in bytes. What the allocator loses between tensors is about what
+// dropped branches and the last block, computed for some tokens, leave out.
 func (f footprint) peak(s Saving) float64 {
 	m := float64(f.BatchSize)
 	if s.MicroBatch > 0 {
@@ -99,7 +105,7 @@ func (f footprint) peak(s Saving) float64 {
 		backward = 1.25 * widest
 	}
 	pixels := 4 * float64(f.InChans*(f.GlobalCropsNumber*f.ImgSize*f.ImgSize+f.LocalCropsNumber*f.LocalSize*f.LocalSize))
-	return f.fixed + allocator*m*pixels + allocator*max(m*(graph+backward)+f.head(m, s), m*f.teacher())
+	return f.fixed + m*pixels + max(m*(graph+backward)+f.head(m, s), m*f.teacher())
 }
 
 // head is what head and loss keep for m images: the MLP of the rows that carry loss, and several
