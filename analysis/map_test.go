@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ibot/internal/golden"
+	"ibot/rng"
 	"ibot/torch"
 )
 
@@ -19,7 +20,8 @@ type fromSklearn struct {
 	Variance        []float64
 	Total           float64
 	Joint           []float64 // the first five rows of the joint probabilities
-	KL              float64
+	KLMean          float64   `json:"kl_mean"`
+	KLDeviation     float64   `json:"kl_deviation"`
 	Trustworthiness float64
 }
 
@@ -76,8 +78,9 @@ func TestPCAErrors(t *testing.T) {
 	}
 }
 
-// The similarities equal scikit-learn's, and the layout is as good: its divergence is no larger, and the neighbours of
-// a point in the plane are its neighbours in space.
+// The similarities equal scikit-learn's, and the layouts are as good. Which of many minima one start leads to hangs on the
+// last bit of its places, there as here: so the mean divergence of twelve starts is held against the mean of
+// scikit-learn's, to three deviations. And neighbours in the plane are neighbours in space.
 func TestTSNEAsSklearn(t *testing.T) {
 	s := readSklearn(t)
 	squared := squaredDistances(s.X, s.Rows, s.Dim)
@@ -88,37 +91,43 @@ func TestTSNEAsSklearn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func() [][2]float64 {
-		places := make([][2]float64, s.Rows)
+	layout := func(start int) (places [][2]float64, kl float64) {
+		noise := rng.Seed(0).Stream("start", start)
+		places = make([][2]float64, s.Rows)
 		for i := range places {
 			v := pca.Project(s.X[i*s.Dim : (i+1)*s.Dim])
-			places[i] = [2]float64{v[0] * 1e-4 / math.Sqrt(pca.Variance[0]), v[1] * 1e-4 / math.Sqrt(pca.Variance[0])}
-		}
-		return places
-	}
-	places := start()
-	kl, err := TSNE{Perplexity: 10, Steps: 1000}.Run(t.Context(), squared, places)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if kl > 1.05*s.KL {
-		t.Errorf("divergence %v, scikit-learn's is %v", kl, s.KL)
-	}
-	for i := range places {
-		nearest, least := -1, math.Inf(1)
-		for j := range places {
-			if d := math.Hypot(places[i][0]-places[j][0], places[i][1]-places[j][1]); j != i && d < least {
-				nearest, least = j, d
+			for a := range 2 {
+				places[i][a] = v[a] * 1e-4 / math.Sqrt(pca.Variance[0]) * (1 + 1e-9*noise.Uniform(-1, 1))
 			}
 		}
-		if nearest/15 != i/15 { // fifteen points a cluster
-			t.Errorf("point %d is beside point %d, of another cluster", i, nearest)
+		kl, err := TSNE{Perplexity: 10, Steps: 1000}.Run(t.Context(), squared, places)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return places, kl
+	}
+	const starts = 12
+	mean := 0.0
+	for start := range starts {
+		places, kl := layout(start)
+		mean += kl / starts
+		for i := range places {
+			nearest, least := -1, math.Inf(1)
+			for j := range places {
+				if d := math.Hypot(places[i][0]-places[j][0], places[i][1]-places[j][1]); j != i && d < least {
+					nearest, least = j, d
+				}
+			}
+			if nearest/15 != i/15 { // fifteen points a cluster
+				t.Errorf("start %d: point %d is beside point %d, of another cluster", start, i, nearest)
+			}
 		}
 	}
-	again := start()
-	if _, err := (TSNE{Perplexity: 10, Steps: 1000}).Run(t.Context(), squared, again); err != nil {
-		t.Fatal(err)
+	if worst := s.KLMean + 3*s.KLDeviation*math.Sqrt(1./starts+1./40); mean > worst {
+		t.Errorf("mean divergence %v, scikit-learn's is %v", mean, s.KLMean)
 	}
+	places, _ := layout(0)
+	again, _ := layout(0)
 	for i := range places {
 		if places[i] != again[i] {
 			t.Fatalf("point %d is at %v and then at %v", i, places[i], again[i])

@@ -42,9 +42,6 @@ func (t TSNE) Run(ctx context.Context, squared []float64, places [][2]float64) (
 	p := jointProbabilities(squared, n, t.Perplexity)
 	rate := max(float64(n)/exaggeration/4, 50)
 	velocity, gain, gradient := make([][2]float64, n), make([][2]float64, n), make([][2]float64, n)
-	for i := range gain {
-		gain[i] = [2]float64{1, 1}
-	}
 	kl := 0.0
 	for step := range t.Steps {
 		if err := ctx.Err(); err != nil {
@@ -53,6 +50,12 @@ func (t TSNE) Run(ctx context.Context, squared []float64, places [][2]float64) (
 		factor, momentum := 1.0, laterMomentum
 		if step < exaggerationSteps {
 			factor, momentum = exaggeration, firstMomentum
+		}
+		if step == 0 || step == exaggerationSteps { // scikit-learn descends twice, each time from rest
+			clear(velocity)
+			for i := range gain {
+				gain[i] = [2]float64{1, 1}
+			}
 		}
 		kl = tsneGradient(p, places, factor, gradient)
 		for i := range places {
