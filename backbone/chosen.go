@@ -15,9 +15,14 @@ func ForwardChosen(b Backbone, m nn.Mode, x, mask, chosen *torch.Tensor) (cls, p
 	}
 	tokens := b.Forward(m, x, mask) // (B, 1+N, D)
 	if chosen != nil {
-		patches = tokens.From(1, 1).Reshape(-1, tokens.Size(2)).IndexSelect(0, chosen)
+		patches = ChosenPatches(tokens, chosen)
 	}
 	return tokens.Select(1, 0), patches
+}
+
+// ChosenPatches returns of tokens (B, 1+N, D) the patches that are chosen (M, D), by their numbers through (B, N).
+func ChosenPatches(tokens, chosen *torch.Tensor) *torch.Tensor {
+	return tokens.From(1, 1).Reshape(-1, tokens.Size(2)).IndexSelect(0, chosen)
 }
 
 func (v *ViT) forwardChosen(m nn.Mode, x, mask, chosen *torch.Tensor) (cls, patches *torch.Tensor) {

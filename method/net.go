@@ -185,7 +185,7 @@ func (m *Model) embed(mode nn.Mode, x, mask, chosen *torch.Tensor) (cls, masked 
 	if !net.Head.PerToken() {
 		z := net.Head.Embed(mode, net.Backbone.Forward(mode, x, mask))
 		if cls = z.Select(1, 0); chosen != nil {
-			masked = z.From(1, 1).Reshape(-1, z.Size(2)).IndexSelect(0, chosen)
+			masked = backbone.ChosenPatches(z, chosen)
 		}
 		return cls, masked
 	}

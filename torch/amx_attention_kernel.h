@@ -7,8 +7,6 @@ struct Rows {
 	int64_t row;
 };
 
-inline int64_t blocks_of(int64_t n) { return (n + SIDE - 1) / SIDE; }
-
 // attention_scratch is how many bfloat16 forward and backward take at most.
 inline int64_t attention_scratch(int64_t n, int64_t d) {
 	const int64_t N = blocks_of(n) * SIDE;
@@ -46,7 +44,7 @@ inline BFloat16 *pack_all_inner(Rows x, int64_t n, int64_t d, Memory &memory) {
 	return to;
 }
 
-// scores stores the products of 32 queries with all keys, (32, N), keys past the last giving minus infinity.
+// scores stores the products of 32 queries with all keys, (32, N); keys past the last give what `past` says.
 inline void scores(const BFloat16 *q, const BFloat16 *k, int64_t n, int64_t d, float *to, float past) {
 	const int64_t N = blocks_of(n) * SIDE;
 	for (int64_t j = 0; j < N; j += SIDE) block(q, k + j * d, d / SIDE, to + j, N, false, Nothing());

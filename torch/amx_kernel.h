@@ -1,5 +1,5 @@
 // Products of bfloat16 matrices on the matrix units of the processor (AMX), with what follows a product in a
-// transformer done while its result is in the cache. linear.cpp includes this under the target of those units.
+// transformer done while its result is in the cache. amx.h includes this under the target of those units.
 //
 // A product is made in blocks of 32 x 32 sums: four tiles of 16 x 16 in registers, that meet two tiles of each
 // factor a step of 32 values of the inner axis. Factors are packed in the order in which the steps read them:
@@ -13,6 +13,8 @@
 constexpr int64_t SIDE = 32;          // of a block, and the inner values of a step
 constexpr int64_t STEP = SIDE * SIDE; // values of a step, of either factor
 constexpr int64_t HALF = STEP / 2;
+
+inline int64_t blocks_of(int64_t rows) { return (rows + SIDE - 1) / SIDE; }
 
 #define IB_FENCE asm volatile("" ::: "memory") // GCC does not see that tiles read and write memory
 
@@ -29,7 +31,7 @@ struct Tiles {
 	~Tiles() { _tile_release(); }
 };
 
-// nothing stands where no earlier block is left to finish.
+// Nothing stands where no earlier block is left to finish.
 struct Nothing {
 	void operator()(int) const {}
 };

@@ -3,7 +3,8 @@
 // libtorch 1.13 has no fused attention, and without MKL its batched product is a loop over small ones, each
 // with a dispatch and a parallel region of its own. Here the threads share out the heads, and
 // nothing of size N x N outlives a head: backward computes the weights again from two numbers
-// a query (Dao et al. 2022, FlashAttention, section 3.1). Sums are float32; bfloat16 is a way to store. One thread does all of a head, so that
+// a query (Dao et al. 2022, FlashAttention, section 3.1). Sums are float32; bfloat16 is a way to store, but on
+// the processor's matrix units (amx_attention_kernel.h), whose factors it is. One thread does all of a head, so that
 // results do not depend on the number of threads.
 
 #include "amx.h"
@@ -153,6 +154,24 @@ struct AttentionBackward : Node {
 	}
 };
 
+// attend computes all heads: y, and the greatest score and the norm of every query.
+void attend(const Sizes &s, const Operand &q, const Operand &k, const Operand &v, const Operand &y, float *max, float *norm) {
+#ifdef IB_AMX
+	if (on_units(s, q)) {
+		return each_head(s, amx::attention_scratch(s.N, s.d) / 2, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
+			amx::attend(q.rows(b, h), k.rows(b, h), v.rows(b, h), y.rows(b, h), s.N, s.d, s.scale(), max + i * s.N, norm + i * s.N,
+				reinterpret_cast<BFloat16 *>(scratch));
+		});
+	}
+#endif
+	each_head(s, room_for(s), [&](int64_t b, int64_t h, int64_t i, float *scratch) {
+		const Head head{s.N, s.d, s.scale(), q.read(s, b, h, scratch), k.read(s, b, h, scratch), v.read(s, b, h, scratch),
+			y.room(s, b, h, scratch), {}, {}, {}, {}, max + i * s.N, norm + i * s.N};
+		kernel().forward(head, scratch);
+		y.write(s, b, h, head.y);
+	});
+}
+
 at::Tensor attend(const Tensors &given, const Sizes &s) {
 	Tensors in;
 	for (auto &t : given) {
@@ -164,23 +183,7 @@ at::Tensor attend(const Tensors &given, const Sizes &s) {
 	auto stats = at::empty({2, s.B * s.H, s.N}, at::kFloat);
 	const Operand q = operand(in, s, 0), k = operand(in, s, 1), v = operand(in, s, 2), to = operand({y}, s, 0);
 	float *max = stats.data_ptr<float>(), *norm = max + s.B * s.H * s.N;
-	auto compute = [&] {
-#ifdef IB_AMX
-		if (on_units(s, q)) {
-			return each_head(s, amx::attention_scratch(s.N, s.d) / 2, [&](int64_t b, int64_t h, int64_t i, float *scratch) {
-				amx::attend(q.rows(b, h), k.rows(b, h), v.rows(b, h), to.rows(b, h), s.N, s.d, s.scale(), max + i * s.N, norm + i * s.N,
-					reinterpret_cast<BFloat16 *>(scratch));
-			});
-		}
-#endif
-		each_head(s, room_for(s), [&](int64_t b, int64_t h, int64_t i, float *scratch) {
-		const Head head{s.N, s.d, s.scale(), q.read(s, b, h, scratch), k.read(s, b, h, scratch), v.read(s, b, h, scratch),
-			to.room(s, b, h, scratch), {}, {}, {}, {}, max + i * s.N, norm + i * s.N};
-			kernel().forward(head, scratch);
-			to.write(s, b, h, head.y);
-		});
-	};
-	compute();
+	attend(s, q, k, v, to, max, norm);
 	if (!differentiate(in)) return y;
 	auto node = make_node<AttentionBackward>();
 	node->s = s;

@@ -24,6 +24,7 @@
 namespace {
 
 #ifdef IB_AMX
+using amx::blocks_of;
 using amx::GROUP;
 using amx::SIDE;
 using amx::STEP;
@@ -36,8 +37,6 @@ T *data(const at::Tensor &t) { return static_cast<T *>(t.data_ptr()); }
 BFloat16 *halves(const at::Tensor &t) { return data<BFloat16>(t); }
 
 at::Tensor room(int64_t n) { return at::empty({n}, at::kBFloat16); }
-
-int64_t blocks_of(int64_t rows) { return (rows + SIDE - 1) / SIDE; }
 
 // each_part calls f(from, to, scratch) for parts of n blocks, shared out over the threads.
 template <class F>
@@ -200,9 +199,9 @@ struct MLPBackward : Node {
 			amx::mlp_backward(halves(dy), halves(h), halves(pack2), halves(pack1), halves(activations), halves(dh), data<float>(sums),
 				out[0].defined() ? halves(out[0]) : nullptr, steps * STEP, M, K, H, N, from, to, scratch);
 		});
-		out[1] = weight_gradient({{}, dh, H}, {in, {}, K}, M, nullptr);
-		out[2] = sums.sum(0);
-		out[3] = weight_gradient({dy, {}, N}, {{}, activations, H}, M, &out[4]);
+		if (task_should_compute_output(1)) out[1] = weight_gradient({{}, dh, H}, {in, {}, K}, M, nullptr);
+		if (task_should_compute_output(2)) out[2] = sums.sum(0);
+		if (task_should_compute_output(3) || task_should_compute_output(4)) out[3] = weight_gradient({dy, {}, N}, {{}, activations, H}, M, &out[4]);
 		return out;
 	}
 };

@@ -11,7 +11,6 @@ var (
 	opSiLU       = aten("silu")
 	opSoftmax    = aten("softmax.int")
 	opLogSoftmax = aten("log_softmax.int")
-	opConv2d     = aten("conv2d")
 	opBicubic    = aten("upsample_bicubic2d")
 	opBilinear   = aten("upsample_bilinear2d")
 	opWeightNorm = aten("_weight_norm")
@@ -127,11 +126,6 @@ func (t *Tensor) Softmax(axis int) *Tensor { return opSoftmax.one(t, axis) }
 
 // LogSoftmax returns the logarithm of the softmax along axis.
 func (t *Tensor) LogSoftmax(axis int) *Tensor { return opLogSoftmax.one(t, axis) }
-
-// Conv2d convolves (B, C, H, W) with w (O, C, kh, kw); b (O) may be nil.
-func (t *Tensor) Conv2d(w, b *Tensor, stride, padding int) *Tensor {
-	return opConv2d.one(t, w, b, []int{stride, stride}, []int{padding, padding})
-}
 
 // Bicubic resamples (B, C, H, W) to h by w with PyTorch's bicubic kernel (a = -0.75, not
 // antialiased, align_corners false). scaleH and scaleW are what sampling coordinates are computed with; they

@@ -128,6 +128,6 @@ func (c Config) stepper(m *method.Model, d torch.Device) (*Stepper, error) {
 }
 
 // dtype is the type of the matrix products.
-func (c Config) dtype() torch.DType { return precisions[c.Precision] }
+func (c Config) dtype() torch.DType { return Precisions[c.Precision] }
 
 func (c Config) seed() rng.Seed { return rng.Seed(c.Seed) }

@@ -47,7 +47,7 @@ func (r *run) choosePrecision(d torch.Device) error {
 		if name == "fp16" && (d.Type == torch.CPUType || c.Precision != "fp32") {
 			continue
 		}
-		half := torch.MatrixPeak(d, precisions[name])
+		half := torch.MatrixPeak(d, Precisions[name])
 		speeds = append(speeds, name+" GFLOP/s", int(half/1e9))
 		if half > worthHalf*full {
 			c.Precision = name
@@ -57,9 +57,5 @@ func (r *run) choosePrecision(d torch.Device) error {
 	return nil
 }
 
-// MatrixPeak measures the speed of large matrix products on d in the precision of the settings, in
-// operations a second.
-func (c Config) MatrixPeak(d torch.Device) float64 { return torch.MatrixPeak(d, c.dtype()) }
-
-// precisions are the types of matrix products by the names of the setting.
-var precisions = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16, "fp16": torch.Float16}
+// Precisions are the types of matrix products by the names of the setting.
+var Precisions = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16, "fp16": torch.Float16}

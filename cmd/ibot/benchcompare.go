@@ -4,11 +4,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"ibot/torch"
+	"ibot/train"
 )
 
 // comparison is a printed result of a bench, beside an earlier one where there is one.
@@ -49,8 +51,13 @@ func engineName() string { return "libtorch " + torch.Version() }
 
 // matrixPeak is what a large product on this machine reaches, in GFLOP/s.
 func matrixPeak(d torch.Device, precision string) float64 {
-	return torch.MatrixPeak(d, dtypes[precision]) / 1e9
+	return torch.MatrixPeak(d, train.Precisions[precision]) / 1e9
 }
 
-// dtypes are the numbers of matrix products that the flag --precision names.
-var dtypes = map[string]torch.DType{"fp32": torch.Float32, "bf16": torch.BFloat16}
+// withAdvice adds to an error of memory what to do about a batch of so many images.
+func withAdvice(err error, batch int) error {
+	if errors.Is(err, torch.ErrOutOfMemory) {
+		return fmt.Errorf("%w; lower --batch_size, now %d", err, batch)
+	}
+	return err
+}

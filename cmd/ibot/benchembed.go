@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -77,11 +76,8 @@ func newBenchEmbedVerb() *cobra.Command {
 			return err
 		}
 		r, err := flags.measure(cmd)
-		if errors.Is(err, torch.ErrOutOfMemory) {
-			return fmt.Errorf("%w; lower --batch_size, now %d", err, flags.Batch)
-		}
 		if err != nil {
-			return err
+			return withAdvice(err, flags.Batch)
 		}
 		if flags.JSON {
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
@@ -121,7 +117,7 @@ func (s embedBench) measure(cmd *cobra.Command) (r embedReport, err error) {
 		r.GFLOP = counted.Operations(s.ImgSize, s.ImgSize) / 1e9
 	}
 	o := eval.ExtractOptions{
-		Transform: eval.DefaultTransform(s.ImgSize), BatchSize: s.Batch, Workers: s.Workers, Device: device, Precision: dtypes[s.Precision],
+		Transform: eval.DefaultTransform(s.ImgSize), BatchSize: s.Batch, Workers: s.Workers, Device: device, Precision: train.Precisions[s.Precision],
 	}
 	seconds, err := eval.TimeForward(cmd.Context(), b, o, s.Rounds)
 	if err != nil {

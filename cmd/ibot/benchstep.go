@@ -5,7 +5,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -91,14 +90,11 @@ func newBenchStepVerb() *cobra.Command {
 		r := stepReport{
 			Arch: c.Arch, Batch: c.BatchSize, Precision: c.Precision, Device: device.String(), Engine: engineName(),
 			Views:  fmt.Sprintf("%dx%d + %dx%d", c.GlobalCropsNumber, c.ImgSize, c.LocalCropsNumber, c.LocalSize),
-			Saving: c.Saving().String(), Peak: c.MatrixPeak(device) / 1e9,
+			Saving: c.Saving().String(), Peak: matrixPeak(device, c.Precision),
 		}
 		r.StepTime, err = train.TimeStep(cmd.Context(), c, device, flags.Rounds)
-		if errors.Is(err, torch.ErrOutOfMemory) {
-			return fmt.Errorf("%w; lower --batch_size, now %d", err, flags.Batch)
-		}
 		if err != nil {
-			return err
+			return withAdvice(err, flags.Batch)
 		}
 		if flags.JSON {
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
