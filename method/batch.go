@@ -75,5 +75,5 @@ func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *to
 	if len(at) == 0 {
 		return nil, nil, nil
 	}
-	return torch.New(flat, len(masks), h, w).ToDevice(d), torch.New(at, len(at)).ToDevice(d), torch.New(weights, len(weights)).ToDevice(d)
+	return torch.NewOn(d, flat, len(masks), h, w), torch.NewOn(d, at, len(at)), torch.NewOn(d, weights, len(weights))
 }

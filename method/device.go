@@ -183,7 +183,7 @@ func (p canvas) resize(shots []shot) *torch.Tensor {
 		lastRow, lastColumn = append(lastRow, int64(s.Box.Height-1)), append(lastColumn, int64(s.Box.Width-1))
 		across, down = append(across, s.across), append(down, s.down)
 	}
-	each := func(v []int64) *torch.Tensor { return torch.New(v, n, 1, 1).ToDevice(p.device) }
+	each := func(v []int64) *torch.Tensor { return torch.NewOn(p.device, v, n, 1, 1) }
 	y := torch.Arange(p.device, H).Reshape(1, H, 1).Minimum(each(lastRow))
 	x := torch.Arange(p.device, W).Reshape(1, 1, W).Minimum(each(lastColumn))
 	at := y.Mul(each(stride)).Add(each(first)).Add(x)                                           // (n, H, W)
@@ -244,9 +244,9 @@ func (p canvas) matrices(maps []taps, in int) *torch.Tensor {
 			}
 		}
 	}
-	end := torch.New([]int64{int64(in - 1)}, 1).ToDevice(p.device)
-	at := torch.New(start, n, out, 1).ToDevice(p.device).Add(torch.Arange(p.device, K)).Minimum(end)
-	w := torch.New(weight, n, out, K).ToDevice(p.device)
+	end := torch.NewOn(p.device, []int64{int64(in - 1)}, 1)
+	at := torch.NewOn(p.device, start, n, out, 1).Add(torch.Arange(p.device, K)).Minimum(end)
+	w := torch.NewOn(p.device, weight, n, out, K)
 	large := w.AddScalar(upper / 2).MulScalar(1. / upper).Floor()
 	rest := w.Sub(large.MulScalar(upper))
 	m := torch.Zeros(torch.Float32, p.device, n, 2, out, in)
@@ -263,7 +263,7 @@ func fixedPoint(sums *torch.Tensor, axis, bits int) *torch.Tensor {
 
 // normalise turns (n, S, C, S) into (n, C, S, S) of (value/255 - mean) / std, rounded after each of the three.
 func (p canvas) normalise(x *torch.Tensor, v Views) *torch.Tensor {
-	each := func(values []float32) *torch.Tensor { return torch.New(values, len(values), 1, 1).ToDevice(p.device) }
+	each := func(values []float32) *torch.Tensor { return torch.NewOn(p.device, values, len(values), 1, 1) }
 	return x.Permute(0, 2, 1, 3).Div(each([]float32{255})).Sub(each(v.Mean)).Div(each(v.Std))
 }
 
@@ -272,5 +272,5 @@ func (p canvas) numbers(v []int) *torch.Tensor {
 	for i, n := range v {
 		all[i] = int64(n)
 	}
-	return torch.New(all, len(all)).ToDevice(p.device)
+	return torch.NewOn(p.device, all, len(all))
 }

@@ -41,7 +41,7 @@ func (p canvas) factors(shots []shot, of func(*imaging.Jitter) float64) *torch.T
 	for i, s := range shots {
 		f[i] = float32(of(s.Jitter))
 	}
-	return torch.New(f, len(f), 1, 1, 1).ToDevice(p.device)
+	return torch.NewOn(p.device, f, len(f), 1, 1, 1)
 }
 
 // blend is base + factor·(x-base), clipped and truncated, as Pillow's Blend.c.
@@ -61,7 +61,7 @@ func channel(x *torch.Tensor, c int) *torch.Tensor { return x.Slice(2, c, c+1) }
 // meanLuma is each view's mean gray, rounded: (n, 1, 1, 1).
 func (p canvas) meanLuma(x *torch.Tensor) *torch.Tensor {
 	n, pixels := x.Size(0), x.Size(1)*x.Size(3)
-	count := torch.New([]float64{float64(pixels)}, 1).ToDevice(p.device)
+	count := torch.NewOn(p.device, []float64{float64(pixels)}, 1)
 	mean := luma(x).To(torch.Float64).Sum(1, 2, 3).Div(count).AddScalar(0.5).Floor()
 	return mean.To(torch.Float32).Reshape(n, 1, 1, 1)
 }
@@ -84,7 +84,7 @@ func (p canvas) turnHue(x *torch.Tensor, shots []shot) *torch.Tensor {
 		torch.Where(g.Eq(high), is(b, low).Neg().AddScalar(3), is(r, low).Neg().AddScalar(5)))
 	hue := p.hue.hue.look(sixth.MulScalar(256).Add_(high.Sub(middle)).MulScalar_(256).Add_(span))
 	sat := p.hue.saturation.look(high.MulScalar(256).Add_(span))
-	hue = hue.Add(torch.New(shift, len(shift), 1, 1, 1).ToDevice(p.device)) // up to 510, which the tables allow for
+	hue = hue.Add(torch.NewOn(p.device, shift, len(shift), 1, 1, 1)) // up to 510, which the tables allow for
 
 	// And back: one channel keeps the highest value, one gets the lowest, one lies in between.
 	bottom := p.hue.bottom.look(high.MulScalar(256).Add_(sat))
@@ -117,11 +117,11 @@ func (t table) look(at *torch.Tensor) *torch.Tensor {
 // newHueTables brings the tables to the device.
 func newHueTables(d torch.Device) (t hueTables) {
 	h := hostTables()
-	bytes := func(v []uint8) table { return table{torch.New(v, len(v)).ToDevice(d).To(torch.Float32)} }
+	bytes := func(v []uint8) table { return table{torch.NewOn(d, v, len(v)).To(torch.Float32)} }
 	t.hue, t.saturation, t.bottom = bytes(h.hue), bytes(h.saturation), bytes(h.bottom)
-	t.share = table{torch.New(h.share, len(h.share)).ToDevice(d)}
+	t.share = table{torch.NewOn(d, h.share, len(h.share))}
 	for c := range t.which {
-		t.which[c] = table{torch.New(h.which[c], len(h.which[c])).ToDevice(d)}
+		t.which[c] = table{torch.NewOn(d, h.which[c], len(h.which[c]))}
 	}
 	return t
 }

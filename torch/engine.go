@@ -71,27 +71,6 @@ func (d Device) String() string {
 	return "cuda:" + strconv.Itoa(d.Index)
 }
 
-var cudaMissing = "not asked for yet"
-
-// CUDADevices returns the number of CUDA devices that libtorch sees, and why there are none. It
-// opens libtorch's CUDA library on the first call.
-func CUDADevices() (n int, why string) {
-	if cudaMissing == "not asked for yet" {
-		cudaMissing = ""
-		if reason := C.ib_load_cuda(); reason != nil {
-			cudaMissing = C.GoString(reason)
-			C.free(unsafe.Pointer(reason))
-		}
-	}
-	if cudaMissing != "" {
-		return 0, "this libtorch has no CUDA (" + cudaMissing + ")"
-	}
-	if n = int(C.ib_cuda_count()); n == 0 {
-		return 0, "libtorch finds no CUDA device (is the driver installed?)"
-	}
-	return n, ""
-}
-
 // ParseDevice reads "auto", "cpu", "cuda" or "cuda:N". Auto is the first CUDA device if there is
 // one and else the CPU. It errs when a CUDA device is asked for that is not there.
 func ParseDevice(s string) (Device, error) {

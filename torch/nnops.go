@@ -98,7 +98,7 @@ func (t *Tensor) numbers(list []int) *Tensor {
 	for i, n := range list {
 		index[i] = int64(n)
 	}
-	return New(index, len(index)).ToDevice(t.Device())
+	return NewOn(t.Device(), index, len(index))
 }
 
 // BatchNorm normalises over every axis but the second. While training it uses and updates the

@@ -167,6 +167,16 @@ int32_t take(std::vector<c10::IValue> &stack, ib_value *out, int32_t max_out) {
 	return n;
 }
 
+// staged copies data into page-locked memory, from which a GPU reads by itself while the program goes on. The
+// engine's allocator of such memory notes the copies that were queued from a block (copy_ with non_blocking tells it), and
+// gives the block out again when they are over. So the tensor may be let go of as soon as they are queued.
+at::Tensor staged(const void *data, int64_t nbytes, at::IntArrayRef shape, at::ScalarType dtype) {
+	auto t = at::empty(shape, at::TensorOptions().dtype(dtype).pinned_memory(true));
+	TORCH_CHECK(static_cast<int64_t>(t.nbytes()) == nbytes, "shape takes ", t.nbytes(), " bytes, got ", nbytes);
+	if (nbytes > 0) std::memcpy(t.data_ptr(), data, nbytes);
+	return t;
+}
+
 } // namespace
 
 extern "C" {
@@ -225,6 +235,17 @@ ib_result ib_to_host(ib_tensor handle, void *data, int64_t nbytes) {
 	});
 }
 
+ib_result ib_to_device(const void *data, int64_t nbytes, int32_t dtype, const int64_t *shape,
+	int32_t ndim, int32_t device_type, int32_t device_index, ib_tensor *out) {
+	return guarded([&] {
+		c10::AutoGradMode no_grad(false);
+		auto host = staged(data, nbytes, at::IntArrayRef(shape, ndim), static_cast<at::ScalarType>(dtype));
+		c10::Device device(static_cast<c10::DeviceType>(device_type), static_cast<c10::DeviceIndex>(device_index));
+		*out = release(host.to(device, host.scalar_type(), true));
+		return 1;
+	});
+}
+
 ib_result ib_fill_from_host(ib_tensor handle, const void *data, int64_t nbytes) {
 	return guarded([&] {
 		auto t = borrow(handle);
@@ -234,11 +255,12 @@ ib_result ib_fill_from_host(ib_tensor handle, const void *data, int64_t nbytes) 
 			if (nbytes > 0) std::memcpy(t.data_ptr(), data, nbytes);
 			return 0;
 		}
-		bool was = c10::GradMode::is_enabled();
-		c10::GradMode::set_enabled(false);
-		auto host = at::from_blob(const_cast<void *>(data), t.sizes(), t.options().device(at::kCPU).requires_grad(false));
-		t.detach().copy_(host);
-		c10::GradMode::set_enabled(was);
+		c10::AutoGradMode no_grad(false);
+		if (t.device().is_cuda()) {
+			t.detach().copy_(staged(data, nbytes, t.sizes(), t.scalar_type()), true);
+		} else {
+			t.detach().copy_(at::from_blob(const_cast<void *>(data), t.sizes(), t.options().device(at::kCPU).requires_grad(false)));
+		}
 		return 0;
 	});
 }

@@ -63,7 +63,11 @@ ib_result ib_call(ib_op op, const ib_value *args, int32_t nargs, const int64_t *
 ib_result ib_from_host(const void *data, int64_t nbytes, int32_t dtype, const int64_t *shape,
 	int32_t ndim, ib_tensor *out);
 ib_result ib_to_host(ib_tensor t, void *data, int64_t nbytes); // contiguous CPU tensors
-ib_result ib_fill_from_host(ib_tensor t, const void *data, int64_t nbytes); // any strides, any device
+
+// ib_to_device is ib_from_host for a CUDA device. It does not wait for the device, and data may change at once.
+ib_result ib_to_device(const void *data, int64_t nbytes, int32_t dtype, const int64_t *shape,
+	int32_t ndim, int32_t device_type, int32_t device_index, ib_tensor *out);
+ib_result ib_fill_from_host(ib_tensor t, const void *data, int64_t nbytes); // any strides, any device; does not wait for it
 void ib_free(ib_tensor *handles, int64_t n);
 int32_t ib_dtype(ib_tensor t);
 int32_t ib_ndim(ib_tensor t);

@@ -122,6 +122,20 @@ func New[T element](data []T, shape ...int) *Tensor {
 	return fromHost(p, len(data)*int(unsafe.Sizeof(*new(T))), dtypeOf[T](), shape)
 }
 
+// NewOn is [New] on the device d. A CUDA device fetches the copy on its own, in the order of what it was told to do:
+// nothing here waits for it.
+func NewOn[T element](d Device, data []T, shape ...int) *Tensor {
+	if d.Type == CPUType {
+		return New(data, shape...)
+	}
+	var out C.ib_tensor
+	sizes := sizesOf(shape)
+	r := C.ib_to_device(unsafe.Pointer(unsafe.SliceData(data)), C.int64_t(len(data)*int(unsafe.Sizeof(*new(T)))), C.int32_t(dtypeOf[T]()),
+		&sizes[0], C.int32_t(len(shape)), C.int32_t(d.Type), C.int32_t(d.Index), &out)
+	check("to_device", r, [][]int{shape})
+	return wrap(out, int64(r.scope))
+}
+
 // FromBytes returns a CPU tensor with a copy of data: little endian, row-major, of any dtype.
 func FromBytes(data []byte, dtype DType, shape ...int) *Tensor {
 	var p unsafe.Pointer
@@ -131,11 +145,17 @@ func FromBytes(data []byte, dtype DType, shape ...int) *Tensor {
 	return fromHost(p, len(data), dtype, shape)
 }
 
-func fromHost(data unsafe.Pointer, nbytes int, dtype DType, shape []int) *Tensor {
-	sizes := make([]C.int64_t, len(shape)+1) // +1: a scalar has an empty shape, &sizes[0] needs one
+// sizesOf is a shape for the shim. It has one more than it needs: a scalar's is empty, and &sizes[0] wants one.
+func sizesOf(shape []int) []C.int64_t {
+	sizes := make([]C.int64_t, len(shape)+1)
 	for i, s := range shape {
 		sizes[i] = C.int64_t(s)
 	}
+	return sizes
+}
+
+func fromHost(data unsafe.Pointer, nbytes int, dtype DType, shape []int) *Tensor {
+	sizes := sizesOf(shape)
 	var out C.ib_tensor
 	r := C.ib_from_host(data, C.int64_t(nbytes), C.int32_t(dtype), &sizes[0], C.int32_t(len(shape)), &out)
 	check("from_host", r, [][]int{shape})
@@ -153,7 +173,8 @@ func Fill[T element](t *Tensor, data []T) {
 	}
 }
 
-// FillBytes overwrites t with data: little endian, row-major.
+// FillBytes overwrites t with data: little endian, row-major. Where t is on a CUDA device it does not wait for that, and data
+// may change at once.
 func (t *Tensor) FillBytes(data []byte) {
 	var p unsafe.Pointer
 	if len(data) > 0 {

@@ -131,7 +131,7 @@ func (h hostImages) upload(pixels []float32, crops, size, from, to int) *torch.T
 		var parts []*torch.Tensor
 		for crop := range crops {
 			at := crop * h.batch
-			parts = append(parts, torch.New(pixels[(at+from)*n:(at+to)*n], to-from, h.chans, size, size).ToDevice(h.device))
+			parts = append(parts, torch.NewOn(h.device, pixels[(at+from)*n:(at+to)*n], to-from, h.chans, size, size))
 		}
 		return torch.Cat(parts, 0)
 	})

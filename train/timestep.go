@@ -139,7 +139,7 @@ func randomBatch(c Config, r *rng.Stream, d torch.Device) method.Batch {
 		for i := range v {
 			v[i] = float32(r.NormFloat64())
 		}
-		return torch.New(v, n*c.BatchSize, c.InChans, side, side).ToDevice(d)
+		return torch.NewOn(d, v, n*c.BatchSize, c.InChans, side, side)
 	}
 	b := method.Batch{B: c.BatchSize, Global: noise(c.GlobalCropsNumber, c.ImgSize)}
 	if c.LocalCropsNumber > 0 {
