@@ -103,10 +103,27 @@ func (whole Teacher) AddMeans(t Teacher, share float64) {
 	})
 }
 
-// Update moves the centers towards the teacher's means of the batch.
-func (l *Loss) Update(t Teacher) {
+// Update moves the centers towards the teacher's means of the batch. Where skip is 1, as for [torch.Unless], they stay.
+func (l *Loss) Update(t Teacher, skip *torch.Tensor) {
 	torch.NoGrad(func() {
-		l.Center.MulScalar_(l.CenterMomentum).AddScaled_(t.ClsMean, 1-l.CenterMomentum)
-		l.Center2.MulScalar_(l.CenterMomentum2).AddScaled_(t.PatchMean, 1-l.CenterMomentum2)
+		torch.Unless(skip, []*torch.Tensor{l.Center, l.Center2}, func() {
+			l.Center.MulScalar_(l.CenterMomentum).AddScaled_(t.ClsMean, 1-l.CenterMomentum)
+			l.Center2.MulScalar_(l.CenterMomentum2).AddScaled_(t.PatchMean, 1-l.CenterMomentum2)
+		})
 	})
+}
+
+// Measured joins what a batch measured to one vector (5+B) without history, so that it is read at once: the loss, its two
+// terms, agreement, entropy, clusters, which float32 holds exactly.
+func (t Terms) Measured() (all *torch.Tensor) {
+	torch.NoGrad(func() {
+		all = torch.Tidy(func() *torch.Tensor {
+			var list []*torch.Tensor
+			for _, x := range []*torch.Tensor{t.Loss, t.Cls, t.Patch, t.Agreement, t.Entropy} {
+				list = append(list, x.Detach().Reshape(1))
+			}
+			return torch.Cat(append(list, t.Clusters.To(torch.Float32)), 0)
+		})
+	})
+	return all
 }

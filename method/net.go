@@ -111,10 +111,10 @@ func common(a, b *nn.Path) (ofA, ofB []*torch.Tensor) {
 }
 
 // EMA moves the teacher towards the student: teacher = momentum*teacher + (1-momentum)*student, over the
-// parameters that both have. Buffers are not averaged.
-func (m *Model) EMA(momentum float64) {
+// parameters that both have. Buffers are not averaged. Where skip is 1, as for [torch.Unless], it stays.
+func (m *Model) EMA(momentum float64, skip *torch.Tensor) {
 	torch.NoGrad(func() {
-		torch.LerpAll_(m.moving, m.followed, 1-momentum)
+		torch.LerpAllUnless_(skip, m.moving, m.followed, 1-momentum)
 	})
 }
 

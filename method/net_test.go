@@ -87,7 +87,7 @@ func TestLossGradientsAndCenters(t *testing.T) {
 		for _, p := range m.Student.Path.Params() {
 			golden.Equal(t, "gradient of "+p.Name, p.Grad(), want.Tensor("0/grad/"+p.Name), gradient)
 		}
-		m.Loss.Update(teacher)
+		m.Loss.Update(teacher, nil)
 		golden.Equal(t, "center", m.Loss.Center, want.Tensor("0/center"), forward)
 		golden.Equal(t, "center2", m.Loss.Center2, want.Tensor("0/center2"), forward)
 	})
@@ -222,7 +222,7 @@ func TestCheapHeadEqualsThePlainForm(t *testing.T) {
 				restore(m, before)
 				terms, teacher := m.Forward(nn.Mode{Train: true}, b, temps)
 				terms.Loss.Backward()
-				m.Loss.Update(teacher)
+				m.Loss.Update(teacher, nil)
 				golden.EqualFloats(t, "loss", []float64{terms.Loss.Item()}, []float64{loss.Item()}, golden.Tolerance{Abs: 1e-6, Rel: 1e-6})
 				golden.Equal(t, "center", m.Loss.Center, center, golden.Tolerance{Abs: 1e-6})
 				golden.Equal(t, "center2", m.Loss.Center2, center2, golden.Tolerance{Abs: 1e-6})
@@ -328,7 +328,7 @@ func TestEMAMovesWhatBothHave(t *testing.T) {
 			for _, p := range m.Teacher.Path.Params() {
 				want = append(want, p.MulScalar(.9).Add(student[p.Name].MulScalar(.1)))
 			}
-			m.EMA(.9)
+			m.EMA(.9, nil)
 		})
 		for i, p := range m.Teacher.Path.Params() {
 			if p.Name == "backbone.masked_embed" {
@@ -345,8 +345,8 @@ func TestNothingIsLeftAlive(t *testing.T) {
 		torch.Scope(func() {
 			terms, teacher := m.Forward(nn.Mode{Train: true}, randomBatch(m.Loss.LossConfig, true), method.Temps{Cls: .04, Patch: .04})
 			terms.Loss.Backward()
-			m.Loss.Update(teacher)
-			m.EMA(.99)
+			m.Loss.Update(teacher, nil)
+			m.EMA(.99, nil)
 		})
 	}
 	step()

@@ -45,7 +45,7 @@ func TestSwinLossGradientsAndCenters(t *testing.T) {
 			}
 			golden.Equal(t, "gradient of "+p.Name, p.Grad(), want.Tensor("0/grad/"+p.Name), gradient)
 		}
-		m.Loss.Update(teacher)
+		m.Loss.Update(teacher, nil)
 		golden.Equal(t, "center", m.Loss.Center, want.Tensor("0/center"), forward)
 		golden.Equal(t, "center2", m.Loss.Center2, want.Tensor("0/center2"), forward)
 	})

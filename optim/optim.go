@@ -22,6 +22,9 @@ func (p Param) Decayed() bool { return !strings.HasSuffix(p.Name, ".bias") && p.
 type Rates struct {
 	LR          float64
 	WeightDecay float64 // of the parameters that are [Param.Decayed]; 0 for the others
+	// Skip, for an [Optimizer.CanSkip], is a float32 scalar where the parameters are: 1 leaves parameters and state as they
+	// are. The host need not know which it is. nil: 0.
+	Skip *torch.Tensor
 }
 
 func (r Rates) decay(p Param) float64 {
@@ -35,6 +38,7 @@ func (r Rates) decay(p Param) float64 {
 // alone: no decay, no state, no step counted.
 type Optimizer interface {
 	Step(r Rates)
+	CanSkip() bool // whether Step takes [Rates.Skip] on this engine
 	// State lists the optimizer's tensors by name ("exp_avg.backbone.cls_token"), those that exist so far.
 	State() []Param
 	// Restore sets the state to what [Optimizer.State] listed in an earlier run. Names of no parameter are an error.
@@ -116,6 +120,9 @@ func (s *slots) Restore(state []Param) error {
 	}
 	return nil
 }
+
+// CanSkip is true.
+func (s *slots) CanSkip() bool { return true }
 
 // Free frees the state.
 func (s *slots) Free() {

@@ -18,7 +18,9 @@ func (s *SGD) Step(r Rates) {
 			g = g.Add(p.MulScalar(wd))
 		}
 		buf := s.zeros(i, "momentum_buffer")
-		p.AddScaled_(buf.MulScalar_(sgdMomentum).Add_(g), -r.LR)
+		torch.Unless(r.Skip, []*torch.Tensor{p.Tensor, buf}, func() {
+			p.AddScaled_(buf.MulScalar_(sgdMomentum).Add_(g), -r.LR)
+		})
 	})
 }
 
@@ -40,7 +42,10 @@ func (l *LARS) Step(r Rates) {
 			}
 			g = g.Mul(trustRatio(p.NormAll(), g.NormAll()))
 		}
-		p.AddScaled_(l.zeros(i, "mu").MulScalar_(larsMomentum).Add_(g), -r.LR)
+		mu := l.zeros(i, "mu")
+		torch.Unless(r.Skip, []*torch.Tensor{p.Tensor, mu}, func() {
+			p.AddScaled_(mu.MulScalar_(larsMomentum).Add_(g), -r.LR)
+		})
 	})
 }
 

@@ -13,6 +13,7 @@
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/api/include/torch/version.h>
 
@@ -20,6 +21,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -264,6 +266,34 @@ ib_result ib_fill_from_host(ib_tensor handle, const void *data, int64_t nbytes) 
 		return 0;
 	});
 }
+
+ib_result ib_read_later(ib_tensor handle, ib_tensor *host, ib_event *event) {
+	return guarded([&] {
+		auto t = borrow(handle);
+		c10::AutoGradMode no_grad(false);
+		*event = nullptr;
+		if (t.device().is_cpu()) {
+			*host = release(t.detach().clone());
+			return 1;
+		}
+		auto to = at::empty(t.sizes(), at::TensorOptions().dtype(t.scalar_type()).pinned_memory(true));
+		to.copy_(t, true);
+		auto over = std::make_unique<c10::Event>(t.device().type());
+		over->record(c10::impl::VirtualGuardImpl(t.device().type()).getStream(t.device()));
+		*event = over.release();
+		*host = release(std::move(to));
+		return 1;
+	});
+}
+
+ib_result ib_event_over(ib_event event, int32_t *over) {
+	return guarded([&] {
+		*over = static_cast<c10::Event *>(event)->query();
+		return 0;
+	});
+}
+
+void ib_event_free(ib_event event) { delete static_cast<c10::Event *>(event); }
 
 void ib_free(ib_tensor *handles, int64_t n) {
 	for (int64_t k = 0; k < n; k++) TensorPtr::reclaim(static_cast<at::TensorImpl *>(handles[k])).reset();

@@ -68,6 +68,14 @@ ib_result ib_to_host(ib_tensor t, void *data, int64_t nbytes); // contiguous CPU
 ib_result ib_to_device(const void *data, int64_t nbytes, int32_t dtype, const int64_t *shape,
 	int32_t ndim, int32_t device_type, int32_t device_index, ib_tensor *out);
 ib_result ib_fill_from_host(ib_tensor t, const void *data, int64_t nbytes); // any strides, any device; does not wait for it
+
+// ib_read_later begins to copy t to *host, a CPU tensor, without waiting for the device. *event is over when the copy is;
+// NULL: it is already. ib_event_free frees it.
+typedef void *ib_event;
+ib_result ib_read_later(ib_tensor t, ib_tensor *host, ib_event *event);
+ib_result ib_event_over(ib_event event, int32_t *over);
+void ib_event_free(ib_event event);
+
 void ib_free(ib_tensor *handles, int64_t n);
 int32_t ib_dtype(ib_tensor t);
 int32_t ib_ndim(ib_tensor t);

@@ -1,10 +1,19 @@
 package torch
 
+import "slices"
+
 // update.cpp: all parameters of a step at once, in float32 on the CPU.
 var (
 	opAdamW = &op{name: "ibot::adamw_"}
 	opLerp  = &op{name: "ibot::lerp_"}
 	opClip  = &op{name: "ibot::clip_"}
+)
+
+// The engine's own, which can be told on the device to leave everything as it is.
+var (
+	opFusedAdamW_ = aten("_fused_adamw_") // from libtorch 2.0 on
+	opForeachAdd_ = aten("_foreach_add_.List")
+	opLerpTensor_ = aten("lerp_.Tensor")
 )
 
 // fused reports whether update.cpp takes all tensors: float32 on the CPU, without gaps.
@@ -44,6 +53,53 @@ func AdamW_(p, g, m, v []*Tensor, f AdamWFactors) {
 	}
 }
 
+// CanSkipAdamW reports whether this engine has what [AdamWUnless_] takes.
+func CanSkipAdamW() bool { return opFusedAdamW_.find() != nil }
+
+// AdamWUnless_ makes a step of AdamW with learning rate lr and the given decay, and counts it in steps, which has a float32
+// scalar for each parameter; where skip is 1, on the device, it does nothing. Of f it takes betas and epsilon.
+func AdamWUnless_(skip *Tensor, p, g, m, v, steps []*Tensor, lr, decay float64, f AdamWFactors) {
+	Scope(func() {
+		made := skip.Neg().AddScalar(1)
+		opForeachAdd_.run(steps, slices.Repeat([]*Tensor{made}, len(steps)))
+		opFusedAdamW_.run(p, g, m, v, []*Tensor{}, steps, lr, f.Beta1, f.Beta2, decay, f.Eps, false, false, nil, skip)
+	})
+}
+
+// Unless calls f, which changes the given tensors. Where skip is 1, a float32 scalar on their device, they have their old
+// values again after it: the host need not know, and does not wait. A nil skip is 0, and costs nothing.
+func Unless(skip *Tensor, changed []*Tensor, f func()) {
+	if skip == nil {
+		f()
+		return
+	}
+	Scope(func() {
+		var before []*Tensor
+		for _, t := range changed {
+			before = append(before, t.Clone())
+		}
+		f()
+		keep := skip.EqScalar(1)
+		for i, t := range changed {
+			t.Copy_(Where(keep, before[i], t))
+		}
+	})
+}
+
+// LerpAllUnless_ is [LerpAll_], but where skip is 1, as for [Unless], it moves none.
+func LerpAllUnless_(skip *Tensor, a, b []*Tensor, part float64) {
+	if skip == nil {
+		LerpAll_(a, b, part)
+		return
+	}
+	Scope(func() {
+		part := skip.Neg().AddScalar(1).MulScalar(part)
+		for i := range a {
+			opLerpTensor_.inplace(a[i], b[i], part)
+		}
+	})
+}
+
 // LerpAll_ moves every a[i] the given part of the way to b[i].
 func LerpAll_(a, b []*Tensor, part float64) {
 	if fused(a) && fused(b) {
@@ -62,14 +118,17 @@ func ClipEach_(all []*Tensor, limit float64) *Tensor {
 		return opClip.one(all, limit)
 	}
 	return Tidy(func() *Tensor {
-		var norms []*Tensor
+		var each []*Tensor
 		for _, t := range all {
-			norm := t.NormAll()
-			if limit > 0 {
-				t.Mul_(norm.AddScalar(1e-6).Reciprocal().MulScalar_(limit).ClampMax(1))
-			}
-			norms = append(norms, norm)
+			each = append(each, t.NormAll())
 		}
-		return Stack(norms, 0).NormAll()
+		norms := Stack(each, 0)
+		if limit > 0 {
+			factors := norms.AddScalar(1e-6).Reciprocal().MulScalar_(limit).ClampMax(1)
+			for i, t := range all {
+				t.Mul_(factors.Select(0, i))
+			}
+		}
+		return norms.NormAll()
 	})
 }

@@ -14,8 +14,25 @@ var EachStep = eachStep
 
 // Gradients leaves the gradients of a batch at the student's parameters.
 func (s *Stepper) Gradients(in method.Images, temps method.Temps, noise *rng.Stream) (Result, error) {
-	res, _, err := s.gradients(in, temps, nn.NewDrops(noise, in.Len()))
-	return res, err
+	m, _, err := s.gradients(in, temps, nn.NewDrops(noise, in.Len()))
+	return m.Result, err
+}
+
+// UpdateLate is what the scaler does in a late step.
+func (s *Scaler) UpdateLate(skip float64) (scale float64, good int) {
+	s.toDevice(torch.CPU)
+	r := s.updateLate(torch.New([]float32{float32(skip)}))
+	return r[1].Item(), int(r[2].Item())
+}
+
+// Free frees what lies on the device.
+func (s *Scaler) Free() { s.free() }
+
+// LateOnTheCPU makes the steps of this test late on the CPU too.
+func LateOnTheCPU(t *testing.T) {
+	was := canBeLate
+	canBeLate = func(torch.Device) bool { return true }
+	t.Cleanup(func() { canBeLate = was })
 }
 
 // Update is what the scaler does after a step.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"ibot/data"
@@ -91,6 +92,9 @@ func (r *run) interrupted(cause error) error {
 	if !outside || r.state.Step == r.saved {
 		return cause
 	}
+	if err := r.finish(0); err != nil {
+		return err
+	}
 	if err := r.save(); err != nil {
 		return err
 	}
@@ -98,35 +102,80 @@ func (r *run) interrupted(cause error) error {
 	return cause
 }
 
-// step makes one step, or skips it where the numbers are not finite.
+// startedStep is a step of the run that was started, with what is needed to record it.
+type startedStep struct {
+	*Started
+	step, epoch int
+	labels      []int // (B)
+	rates       Rates
+	failed      error // why it was not started
+}
+
+// step starts a step and finishes those before it: on a GPU one is left under way, so that the next can be queued behind
+// it and the device never waits. Where something is due that must see the end of all steps, none is left.
 func (r *run) step(b *hostBatch) error {
-	var res Result
-	rates := r.schedules.At(b.step)
-	err := torch.Run(func() (err error) {
-		res, err = r.stepper.Step(hostImages{r.input, b, r.stepper.Device}, rates, r.Config.seed().Stream("device", b.step, 0))
+	s := &startedStep{step: b.step, epoch: b.epoch, labels: slices.Clone(b.labels), rates: r.schedules.At(b.step)}
+	s.failed = torch.Run(func() (err error) {
+		s.Started, err = r.stepper.Start(hostImages{r.input, b, r.stepper.Device}, s.rates, r.Config.seed().Stream("device", b.step, 0))
 		return err
 	})
 	r.state.Step = b.step + 1
+	r.underWay = append(r.underWay, s)
+	left := 0
+	if s.failed == nil && s.Late() && !r.due() {
+		left = 1
+	}
+	return r.finish(left)
+}
+
+// due reports whether a checkpoint or the end of an epoch or of the run follows the step that was started last.
+func (r *run) due() bool {
+	every := r.Config.CkptEvery
+	return r.epochEnded() || every > 0 && r.state.Step%every == 0 || r.state.Step >= r.last()
+}
+
+// finish waits for the steps under way, but for so many, and records them.
+func (r *run) finish(left int) error {
+	for len(r.underWay) > left {
+		s := r.underWay[0]
+		r.underWay = r.underWay[1:]
+		if err := r.finishStep(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishStep records a step, or that it was skipped where the numbers are not finite.
+func (r *run) finishStep(s *startedStep) error {
+	var res Result
+	err := s.failed
+	if err == nil {
+		err = torch.Run(func() (err error) {
+			res, err = s.Wait()
+			return err
+		})
+	}
 	var bad *NonFinite
 	var overflow *Overflow
 	switch {
 	case errors.As(err, &bad):
-		return r.skipped(b, bad)
+		return r.skipped(s, bad)
 	case errors.As(err, &overflow):
 		r.state.Skipped++
-		r.Log.Info("step skipped", "step", b.step, "because", overflow, "loss scale", overflow.From, "now", overflow.To)
-		return r.records.write("skipped", r.state.Step, b.epoch, nil, map[string]string{"reason": overflow.Error()})
+		r.Log.Info("step skipped", "step", s.step, "because", overflow, "loss scale", overflow.From, "now", overflow.To)
+		return r.records.write("skipped", s.step+1, s.epoch, nil, map[string]string{"reason": overflow.Error()})
 	case errors.Is(err, torch.ErrOutOfMemory):
-		return fmt.Errorf("train: step %d: %w; use --recompute true, --head_chunk 256 or --precision bf16, or lower --batch_size_per_gpu, --local_crops_number or --out_dim", b.step, err)
+		return fmt.Errorf("train: step %d: %w; use --recompute true, --head_chunk 256 or --precision bf16, or lower --batch_size_per_gpu, --local_crops_number or --out_dim", s.step, err)
 	case err != nil:
-		return fmt.Errorf("train: step %d: %w", b.step, err)
+		return fmt.Errorf("train: step %d: %w", s.step, err)
 	}
 	r.state.SkippedInARow = 0
-	values := res.values(rates)
-	r.state.Meters.add(values, res.Clusters, b.labels)
+	values := res.values(s.rates)
+	r.state.Meters.add(values, res.Clusters, s.labels)
 	r.Bar.Set(r.imagesOfEpoch(), fmt.Sprintf("loss %.3f", res.Loss))
-	if r.state.Step%r.Config.LogEvery == 0 {
-		return r.records.write("step", r.state.Step, b.epoch, r.timed(values), nil)
+	if (s.step+1)%r.Config.LogEvery == 0 {
+		return r.records.write("step", s.step+1, s.epoch, r.timed(values), nil)
 	}
 	return nil
 }
@@ -151,12 +200,12 @@ func (r *run) timed(values map[string]float64) map[string]float64 {
 }
 
 // skipped notes a step that was not made; after too many in a row it ends the run.
-func (r *run) skipped(b *hostBatch, bad *NonFinite) error {
+func (r *run) skipped(s *startedStep, bad *NonFinite) error {
 	r.state.Skipped++
 	r.state.SkippedInARow++
-	images := r.sampler.Batch(b.step)
-	r.Log.Warn("step skipped", "step", b.step, "because", bad.What, "first image", r.Images.Name(images[0]))
-	if err := r.records.write("skipped", r.state.Step, b.epoch, nil, map[string]string{"reason": bad.What, "first_image": r.Images.Name(images[0])}); err != nil {
+	images := r.sampler.Batch(s.step)
+	r.Log.Warn("step skipped", "step", s.step, "because", bad.What, "first image", r.Images.Name(images[0]))
+	if err := r.records.write("skipped", s.step+1, s.epoch, nil, map[string]string{"reason": bad.What, "first_image": r.Images.Name(images[0])}); err != nil {
 		return err
 	}
 	if r.state.SkippedInARow < maxSkippedInARow {

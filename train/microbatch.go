@@ -10,22 +10,22 @@ import (
 	"ibot/torch"
 )
 
-// gradients leaves the gradients of the loss of a batch at the parameters, and returns what was
+// gradients leaves the gradients of the loss of a batch at the parameters, and returns what it
 // measured and the teacher's means, from which the centers move. It makes them of one micro-batch
 // after the other: the loss is a mean over images, and so are the means. Dropped paths are those of
 // the whole batch, and centers stay as they are meanwhile.
 //
 // Where memory is exhausted it begins again with micro-batches of half the size. Nothing has been
 // changed by then.
-func (s *Stepper) gradients(in method.Images, temps method.Temps, drops *nn.Drops) (res Result, whole method.Teacher, err error) {
+func (s *Stepper) gradients(in method.Images, temps method.Temps, drops *nn.Drops) (m *measured, whole method.Teacher, err error) {
 	for {
-		res, whole, err = s.accumulate(in, temps, drops)
+		m, whole, err = s.accumulate(in, temps, drops)
 		if !errors.Is(err, torch.ErrOutOfMemory) {
-			return res, whole, err
+			return m, whole, err
 		}
 		optim.ZeroGrad(s.params)
 		if err := s.shrink(in.Len(), err); err != nil {
-			return res, whole, err
+			return m, whole, err
 		}
 	}
 }
@@ -55,8 +55,9 @@ func (s *Stepper) microBatch(batch int) int {
 }
 
 // accumulate is one attempt at [Stepper.gradients].
-func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Drops) (res Result, whole method.Teacher, err error) {
+func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Drops) (m *measured, whole method.Teacher, err error) {
 	l, B := s.Model.Loss, in.Len()
+	m = &measured{}
 	whole = method.Teacher{ClsMean: l.Center.ZerosLike(), PatchMean: l.Center2.ZerosLike()}
 	size := s.microBatch(B)
 	parts := func() {
@@ -64,7 +65,7 @@ func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Dro
 			to := min(from+size, B)
 			err = torch.Run(func() error {
 				drops.Begin(from, to)
-				return s.accumulatePart(in.Part(from, to), float64(to-from)/float64(B), temps, drops, &res, whole)
+				return s.accumulatePart(in.Part(from, to), float64(to-from)/float64(B), temps, drops, m, whole)
 			})
 		}
 	}
@@ -73,41 +74,24 @@ func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Dro
 	} else { // one autocast around all casts the weights once
 		torch.Autocast(s.Device, s.Precision, parts)
 	}
-	return res, whole, err
+	return m, whole, err
 }
 
 // accumulatePart adds the gradients of a part of a batch that is the given share of it, what it
 // measured and the teacher's means.
-func (s *Stepper) accumulatePart(b method.Batch, share float64, temps method.Temps, drops *nn.Drops, res *Result, whole method.Teacher) error {
+func (s *Stepper) accumulatePart(b method.Batch, share float64, temps method.Temps, drops *nn.Drops, m *measured, whole method.Teacher) error {
 	mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute}
 	var terms method.Terms
 	var teacher method.Teacher
 	torch.Autocast(s.Device, s.Precision, func() { terms, teacher = s.Model.Forward(mode, b, temps) })
-	loss := terms.Loss.Item()
-	if !finite(loss) {
-		cls, patch := terms.Cls.Item(), terms.Patch.Item()
-		return &NonFinite{fmt.Sprintf("the loss is %v ([CLS] %v, patches %v)%s", loss, cls, patch, s.suspect(b))}
+	if s.Late {
+		m.later(terms.Measured(), share)
+	} else if err := m.add(terms.Measured().Floats(), share); err != nil {
+		return &NonFinite{err.Error() + s.suspect(b)}
 	}
 	s.Model.Begin("backward")
-	scale := share
-	if s.Scaler != nil {
-		scale *= s.Scaler.Scale
-	}
 	// Gradients have the types of the forward pass, without casts of their own.
-	torch.Autocast(s.Device, torch.Float32, func() { terms.Loss.MulScalar(scale).Backward() })
+	torch.Autocast(s.Device, torch.Float32, func() { s.Scaler.scaled(terms.Loss, share).Backward() })
 	whole.AddMeans(teacher, share)
-	res.add(terms, loss, share)
 	return nil
-}
-
-// add adds what a share of the batch measured.
-func (r *Result) add(t method.Terms, loss, share float64) {
-	r.Loss += share * loss
-	r.Cls += share * t.Cls.Item()
-	r.Patch += share * t.Patch.Item()
-	r.Agreement += share * t.Agreement.Item()
-	r.Entropy += share * t.Entropy.Item()
-	for _, c := range torch.Read[int64](t.Clusters) {
-		r.Clusters = append(r.Clusters, int(c))
-	}
 }

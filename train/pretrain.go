@@ -51,6 +51,7 @@ type run struct {
 	folder    *Folder
 	records   *records
 	stepper   *Stepper
+	underWay  []*startedStep // steps that are not finished
 	schedules Schedules
 	sampler   *data.Sampler
 	input     *input
@@ -178,6 +179,11 @@ func (r *run) close() {
 	}
 	if r.records != nil {
 		r.records.Close()
+	}
+	for _, s := range r.underWay { // the run has failed
+		if s.failed == nil {
+			s.Free()
+		}
 	}
 	if r.stepper != nil {
 		r.stepper.Free()

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -24,7 +25,10 @@ type Stepper struct {
 	Shrunk     func(from, to int)
 	Recompute  bool    // see [nn.Mode]
 	Scaler     *Scaler // of the loss, in float16; nil: none
-	params     []optim.Param
+	// Late is whether nothing is read from the device before a step is queued as a whole: the device itself leaves everything
+	// as it is where the numbers are not finite. It is so on a GPU, where the engine can do it.
+	Late   bool
+	params []optim.Param
 }
 
 // NewStepper returns a Stepper that trains the student of m with the named optimizer. Its owner
@@ -37,12 +41,21 @@ func NewStepper(m *method.Model, optimizer string, clipGrad float64, d torch.Dev
 		}
 	}
 	var err error
-	s.Optimizer, err = optim.New(optimizer, s.params)
-	return s, err
+	if s.Optimizer, err = optim.New(optimizer, s.params); err != nil {
+		return nil, err
+	}
+	s.Late = canBeLate(d) && s.Optimizer.CanSkip()
+	return s, nil
 }
 
+// canBeLate reports whether the device works by itself while the program goes on.
+var canBeLate = func(d torch.Device) bool { return d.Type == torch.CUDAType }
+
 // Free frees the optimizer's state. The model stays.
-func (s *Stepper) Free() { s.Optimizer.Free() }
+func (s *Stepper) Free() {
+	s.Optimizer.Free()
+	s.Scaler.free()
+}
 
 // Result is what a step measured.
 type Result struct {
@@ -58,27 +71,34 @@ type NonFinite struct{ What string }
 
 func (e *NonFinite) Error() string { return e.What }
 
-// Step makes one optimizer step on a batch. On a loss or gradient that is not finite it changes
+// Step makes one optimizer step on a batch and waits for it. On a loss or gradient that is not finite it changes
 // nothing and returns a [*NonFinite] error, or in float16 an [*Overflow]. noise decides which paths are dropped.
-func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (res Result, err error) {
-	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
-	res, teacher, err := s.gradients(in, r.Temps, nn.NewDrops(noise, in.Len()))
+func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (Result, error) {
+	started, err := s.Start(in, r, noise)
 	if err != nil {
-		return res, err
+		return Result{}, err
+	}
+	return started.Wait()
+}
+
+// Start is [Stepper.Step] but for the wait: of a step that is [Stepper.Late] the result, and whether it was made,
+// are known when the device comes to it.
+func (s *Stepper) Start(in method.Images, r Rates, noise *rng.Stream) (*Started, error) {
+	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
+	if s.Late {
+		s.Scaler.toDevice(s.Device)
+	}
+	m, teacher, err := s.gradients(in, r.Temps, nn.NewDrops(noise, in.Len()))
+	if err != nil {
+		return nil, err
 	}
 	s.Model.Begin("clipping")
-	if s.Scaler != nil {
-		s.Scaler.unscale(s.params)
-	}
-	res.GradNorm = optim.Clip(s.params, s.ClipGrad).Item()
-	if s.Scaler != nil {
-		from := s.Scaler.Scale
-		if s.Scaler.update(finite(res.GradNorm)); s.Scaler.Scale < from && from > leastScale {
-			return res, &Overflow{from, s.Scaler.Scale}
-		}
-	}
-	if !finite(res.GradNorm) {
-		return res, &NonFinite{fmt.Sprintf("the gradient of %s is not finite, at a loss of %.4f", s.badGradient(), res.Loss)}
+	s.Scaler.unscale(s.params)
+	norm := optim.Clip(s.params, s.ClipGrad)
+	if s.Late {
+		r.Skip = m.doubt(norm)
+	} else if err := s.check(m, norm); err != nil {
+		return nil, err
 	}
 	if r.Freeze {
 		optim.Freeze(s.params, "last_layer")
@@ -86,9 +106,28 @@ func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (res Result
 	s.Model.Begin("optimizer")
 	s.Optimizer.Step(r.Rates)
 	s.Model.Begin("moving average")
-	s.Model.Loss.Update(teacher)
-	s.Model.EMA(r.Momentum)
-	return res, nil
+	s.Model.Loss.Update(teacher, r.Skip)
+	s.Model.EMA(r.Momentum, r.Skip)
+	return s.started(m, norm, r.Skip), nil
+}
+
+// check reads the norm of the gradients before anything is changed. It errs where that is not finite.
+func (s *Stepper) check(m *measured, norm *torch.Tensor) error {
+	m.GradNorm = norm.Item()
+	if s.Scaler != nil {
+		from := s.Scaler.Scale
+		if s.Scaler.update(finite(m.GradNorm)); s.Scaler.Scale < from && from > leastScale {
+			return &Overflow{from, s.Scaler.Scale}
+		}
+	}
+	if !finite(m.GradNorm) {
+		return badGradient(s.badGradient(), m.Loss)
+	}
+	return nil
+}
+
+func badGradient(of string, loss float64) error {
+	return &NonFinite{fmt.Sprintf("the gradient of %s is not finite, at a loss of %.4f", of, loss)}
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -100,12 +139,17 @@ func (s *Stepper) suspect(b method.Batch) string {
 			return ": the images hold values that are not finite"
 		}
 	}
+	return cmp.Or(s.broken(), ": images and parameters are finite, a value overflowed on the way")
+}
+
+// broken names the first parameter that is not finite, if there is one.
+func (s *Stepper) broken() string {
 	for _, t := range s.tensors() {
 		if t.AllFinite().Item() == 0 {
 			return ": " + t.name + " is not finite"
 		}
 	}
-	return ": images and parameters are finite, a value overflowed on the way"
+	return ""
 }
 
 func (s *Stepper) badGradient() string {
