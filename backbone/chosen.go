@@ -10,7 +10,7 @@ import (
 // these tokens alone, but for keys and values.
 func ForwardChosen(b Backbone, m nn.Mode, x, mask, chosen *torch.Tensor) (cls, patches *torch.Tensor) {
 	// On another device the numbers would have to come back from it while it works.
-	if v, ok := b.(*ViT); ok && v.FCNorm == nil && x.Device() == torch.CPU {
+	if v, ok := b.(*ViT); ok && v.FCNorm == nil && x.Device() == torch.CPU && !m.FixedShapes {
 		return v.forwardChosen(m, x, mask, chosen)
 	}
 	tokens := b.Forward(m, x, mask) // (B, 1+N, D)

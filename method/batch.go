@@ -14,7 +14,7 @@ type Batch struct {
 	Global *torch.Tensor // (G*B, C, S, S)
 	Local  *torch.Tensor // (L*B, C, s, s); nil without
 	Mask   *torch.Tensor // (G*B, h, w) bool on the grid of patches; nil masks nothing
-	Masked *torch.Tensor // (M) int64: where Mask is true, counted through (G*B, h*w)
+	Masked *torch.Tensor // (M) int64: where Mask is true, counted through (G*B, h*w); on a GPU some more, of weight 0
 	Weight *torch.Tensor // (M): one over the number of masked patches of the crop
 }
 
@@ -56,7 +56,21 @@ func PartOfCrops(x *torch.Tensor, B, from, to int) *torch.Tensor {
 
 // NewMask makes the mask tensors of a batch from masks of crops (G*B) of h*w cells each, and puts
 // them on device d. Nothing masked gives three nils.
+//
+// On a GPU masked and weight have a length of which there are a dozen at most, so that shapes repeat from step to step: they
+// are filled up with a patch that counts nothing.
 func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *torch.Tensor) {
+	multiple := 1
+	if d.Type != torch.CPUType {
+		multiple = MaskedMultiple(len(masks) * h * w)
+	}
+	return newMask(masks, h, w, d, multiple)
+}
+
+// MaskedMultiple is what the number of masked patches is rounded up to a multiple of, on a GPU, for a batch of so many patches.
+func MaskedMultiple(patches int) int { return max(1, patches/16) }
+
+func newMask(masks [][]bool, h, w int, d torch.Device, multiple int) (mask, masked, weight *torch.Tensor) {
 	flat := make([]bool, 0, len(masks)*h*w)
 	var at []int64
 	var weights []float32
@@ -74,6 +88,9 @@ func NewMask(masks [][]bool, h, w int, d torch.Device) (mask, masked, weight *to
 	}
 	if len(at) == 0 {
 		return nil, nil, nil
+	}
+	for len(at)%multiple != 0 {
+		at, weights = append(at, 0), append(weights, 0)
 	}
 	return torch.NewOn(d, flat, len(masks), h, w), torch.NewOn(d, at, len(at)), torch.NewOn(d, weights, len(weights))
 }

@@ -93,6 +93,52 @@ func TestLossGradientsAndCenters(t *testing.T) {
 	})
 }
 
+// TestMasksFilledUp: masked patches that only fill up, as on a GPU, leave loss, gradients and centers as they are, but for
+// the rounding of sums of another length.
+func TestMasksFilledUp(t *testing.T) {
+	in := golden.Open(t, "a_vit_inputs.npz")
+	torch.Scope(func() {
+		b := goldenBatch(in, 0)
+		count := b.Masked.Size(0)
+		type outcome struct {
+			values, centers []float64
+			gradients       map[string]*torch.Tensor
+		}
+		run := func(b method.Batch, chunk int) (o outcome) {
+			m := goldenModel(t)
+			m.HeadChunk, o.gradients = chunk, map[string]*torch.Tensor{}
+			terms, teacher := m.Forward(nn.Mode{Train: true}, b, method.Temps{Cls: .05, Patch: .06})
+			terms.Loss.Backward()
+			for _, p := range m.Student.Path.Params() {
+				if g := p.Grad(); g != nil {
+					o.gradients[p.Name] = g
+				}
+			}
+			m.Loss.Update(teacher, nil)
+			o.values = torch.Read[float64](terms.Measured())
+			o.centers = append(torch.Read[float64](m.Loss.Center), torch.Read[float64](m.Loss.Center2)...)
+			return o
+		}
+		want := run(b, 0)
+		for _, fill := range []struct{ multiple, chunk int }{{count + 1, 0}, {3 * count, 0}, {count + 1, 7}} {
+			full := b
+			full.Mask, full.Masked, full.Weight = method.NewMaskFilled(rows(torch.Read[bool](b.Mask), b.Mask.Size(0)), 4, 4, torch.CPU, fill.multiple)
+			if n := full.Masked.Size(0); n != fill.multiple || full.Weight.Size(0) != n {
+				t.Fatalf("%d masked patches, want %d", n, fill.multiple)
+			}
+			got := run(full, fill.chunk)
+			golden.EqualFloats(t, fmt.Sprint(fill, " measured"), got.values, want.values, golden.Tolerance{Rel: 2e-6})
+			golden.EqualFloats(t, fmt.Sprint(fill, " centers"), got.centers, want.centers, golden.Tolerance{})
+			if len(got.gradients) != len(want.gradients) {
+				t.Errorf("%v: %d gradients, want %d", fill, len(got.gradients), len(want.gradients))
+			}
+			for name, g := range got.gradients {
+				golden.Equal(t, fmt.Sprint(fill, " gradient of ", name), g, want.gradients[name], golden.Tolerance{Abs: 2e-7, Rel: 1e-5})
+			}
+		}
+	})
+}
+
 func TestParameterNamesAndOrder(t *testing.T) {
 	m := newModel(t, tinyConfig())
 	want := golden.Open(t, "a_vit_expected.npz")

@@ -9,8 +9,12 @@ import (
 // that it keeps by 1/(1-P) (stochastic depth, Huang et al. 2016).
 type DropPath struct{ P float64 }
 
-// Add returns x + f(norm(x)) for x (B, ...), f being a branch that takes samples apart. What it drops is not computed.
+// Add returns x + f(norm(x)) for x (B, ...), f being a branch that takes samples apart. What it drops is not computed,
+// unless shapes are to be fixed.
 func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
+	if m.FixedShapes && m.Train && d.P > 0 {
+		return x.AddWeighted(f(norm.ForLinear(x)), d.weights(m, x))
+	}
 	kept, scale := d.Kept(m, x.Size(0))
 	switch len(kept) {
 	case 0:
@@ -19,6 +23,20 @@ func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Te
 		kept = nil
 	}
 	return x.AddBranch(f(norm.OfSamples(x, kept)), scale, kept)
+}
+
+// weights draws what scales the branches of the samples of x (B, ...): 0 where one is dropped. (B, 1, ...)
+func (d DropPath) weights(m Mode, x *torch.Tensor) *torch.Tensor {
+	kept, scale := d.Kept(m, x.Size(0))
+	weights := make([]float32, x.Size(0))
+	for _, i := range kept {
+		weights[i] = float32(scale)
+	}
+	shape := []int{len(weights)}
+	for range x.Dims() - 1 {
+		shape = append(shape, 1)
+	}
+	return torch.NewOn(x.Device(), weights, shape...)
 }
 
 // Kept returns which of B samples keep the next branch, in ascending order, and what scales it.

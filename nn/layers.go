@@ -11,6 +11,9 @@ type Mode struct {
 	Train     bool   // batch statistics, dropped paths
 	Drops     *Drops // which paths are dropped, while training
 	Recompute bool   // keep no activations of blocks: the backward pass computes them once more
+	// FixedShapes makes the shape of every tensor depend on that of the input alone, and not on what is drawn: dropped
+	// paths are computed and count nothing. So a GPU meets the same shapes in every step. Results are the same, but for rounding.
+	FixedShapes bool
 }
 
 // Eval is the mode of evaluation.

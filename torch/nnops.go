@@ -15,6 +15,7 @@ var (
 	opBilinear   = aten("upsample_bilinear2d")
 	opWeightNorm = aten("_weight_norm")
 	opIndexAdd   = aten("index_add")
+	opAddCMul    = aten("addcmul")
 
 	// pointwise.cpp: float32 and bfloat16 on the CPU, a pass each
 	opFusedGELU      = &op{name: "ibot::gelu"}
@@ -83,6 +84,9 @@ func (t *Tensor) AddBranch(r *Tensor, scale float64, samples []int) *Tensor {
 	}
 	return t.Add(r)
 }
+
+// AddWeighted returns t (B, ...) + weights r, of the type of t: weights (B, 1, ...) has a number for each sample.
+func (t *Tensor) AddWeighted(r, weights *Tensor) *Tensor { return opAddCMul.one(t, r, weights) }
 
 // optional is a list of integers as an argument that may be None, for nil.
 func optional(list []int) any {

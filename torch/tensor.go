@@ -8,6 +8,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -209,7 +210,13 @@ func Read[T element](t *Tensor) []T {
 	return out
 }
 
+var reads atomic.Int64
+
+// Reads returns how many times the values of a tensor were asked for: each makes the program wait for the tensor's device.
+func Reads() int { return int(reads.Load()) }
+
 func (t *Tensor) readInto(p unsafe.Pointer, nbytes int) {
+	reads.Add(1)
 	Scope(func() {
 		c := t.ToDevice(CPU).Contiguous()
 		check("to_host", C.ib_to_host(c.handle(), p, C.int64_t(nbytes)), [][]int{t.Shape()})

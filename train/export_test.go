@@ -28,11 +28,11 @@ func (s *Scaler) UpdateLate(skip float64) (scale float64, good int) {
 // Free frees what lies on the device.
 func (s *Scaler) Free() { s.free() }
 
-// LateOnTheCPU makes the steps of this test late on the CPU too.
-func LateOnTheCPU(t *testing.T) {
-	was := canBeLate
-	canBeLate = func(torch.Device) bool { return true }
-	t.Cleanup(func() { canBeLate = was })
+// AsOnAGPU makes the steps of this test on the CPU as they are on a GPU: late, with fixed shapes.
+func AsOnAGPU(t *testing.T) {
+	was := worksAlone
+	worksAlone = func(torch.Device) bool { return true }
+	t.Cleanup(func() { worksAlone = was })
 }
 
 // Update is what the scaler does after a step.

@@ -116,6 +116,9 @@ func (f footprint) head(m float64, s Saving) float64 {
 		last := f.global[len(f.global)-1].Tokens
 		crops := m * float64(f.GlobalCropsNumber)
 		rows += crops * float64(last) * f.maskedShare(crops)
+		if !f.cpu { // there they are filled up
+			rows += float64(method.MaskedMultiple(int(crops) * last))
+		}
 	}
 	inside := rows * (2*f.product()*float64(f.HiddenDim*(f.HeadLayers-1)) + 4*3*float64(f.BottleneckDim))
 	const copies = 6 // logits, scaled, their logarithms, targets, and gradients

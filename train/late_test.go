@@ -205,7 +205,7 @@ func TestLateRun(t *testing.T) {
 	finish(t, plain)
 	want := lines(t, filepath.Join(plain.Config.Out, "metrics.jsonl"))
 
-	train.LateOnTheCPU(t)
+	train.AsOnAGPU(t)
 	whole, parts := options(), options()
 	finish(t, whole)
 	for _, c := range []call{{workers: 1, steps: 3}, {workers: 2}} {
@@ -227,7 +227,7 @@ func TestLateRun(t *testing.T) {
 
 // TestLateNonFiniteStepsEndTheRun: with a learning rate that destroys the weights.
 func TestLateNonFiniteStepsEndTheRun(t *testing.T) {
-	train.LateOnTheCPU(t)
+	train.AsOnAGPU(t)
 	o := tinyOptions(t)
 	o.Config.Optimizer, o.Config.LR, o.Config.WarmupEpochs = "sgd", 1e30, 0
 	log := &logLines{}

@@ -80,7 +80,7 @@ func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Dro
 // accumulatePart adds the gradients of a part of a batch that is the given share of it, what it
 // measured and the teacher's means.
 func (s *Stepper) accumulatePart(b method.Batch, share float64, temps method.Temps, drops *nn.Drops, m *measured, whole method.Teacher) error {
-	mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute}
+	mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute, FixedShapes: s.FixedShapes}
 	var terms method.Terms
 	var teacher method.Teacher
 	torch.Autocast(s.Device, s.Precision, func() { terms, teacher = s.Model.Forward(mode, b, temps) })

@@ -27,8 +27,9 @@ type Stepper struct {
 	Scaler     *Scaler // of the loss, in float16; nil: none
 	// Late is whether nothing is read from the device before a step is queued as a whole: the device itself leaves everything
 	// as it is where the numbers are not finite. It is so on a GPU, where the engine can do it.
-	Late   bool
-	params []optim.Param
+	Late        bool
+	FixedShapes bool // see [nn.Mode]; so on a GPU
+	params      []optim.Param
 }
 
 // NewStepper returns a Stepper that trains the student of m with the named optimizer. Its owner
@@ -44,12 +45,13 @@ func NewStepper(m *method.Model, optimizer string, clipGrad float64, d torch.Dev
 	if s.Optimizer, err = optim.New(optimizer, s.params); err != nil {
 		return nil, err
 	}
-	s.Late = canBeLate(d) && s.Optimizer.CanSkip()
+	s.FixedShapes = worksAlone(d)
+	s.Late = worksAlone(d) && s.Optimizer.CanSkip()
 	return s, nil
 }
 
-// canBeLate reports whether the device works by itself while the program goes on.
-var canBeLate = func(d torch.Device) bool { return d.Type == torch.CUDAType }
+// worksAlone reports whether the device works by itself while the program goes on.
+var worksAlone = func(d torch.Device) bool { return d.Type == torch.CUDAType }
 
 // Free frees the optimizer's state. The model stays.
 func (s *Stepper) Free() {
