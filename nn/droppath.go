@@ -13,7 +13,8 @@ type DropPath struct{ P float64 }
 // unless shapes are to be fixed.
 func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
 	if m.FixedShapes && m.Train && d.P > 0 {
-		return x.AddWeighted(f(norm.ForLinear(x)), d.weights(m, x))
+		weights := m.Drops.weights(d.P, x) // drawn before the draws of f
+		return x.AddWeighted(f(norm.ForLinear(x)), weights)
 	}
 	kept, scale := d.Kept(m, x.Size(0))
 	switch len(kept) {
@@ -23,20 +24,6 @@ func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Te
 		kept = nil
 	}
 	return x.AddBranch(f(norm.OfSamples(x, kept)), scale, kept)
-}
-
-// weights draws what scales the branches of the samples of x (B, ...): 0 where one is dropped. (B, 1, ...)
-func (d DropPath) weights(m Mode, x *torch.Tensor) *torch.Tensor {
-	kept, scale := d.Kept(m, x.Size(0))
-	weights := make([]float32, x.Size(0))
-	for _, i := range kept {
-		weights[i] = float32(scale)
-	}
-	shape := []int{len(weights)}
-	for range x.Dims() - 1 {
-		shape = append(shape, 1)
-	}
-	return torch.NewOn(x.Device(), weights, shape...)
 }
 
 // Kept returns which of B samples keep the next branch, in ascending order, and what scales it.
@@ -65,6 +52,20 @@ type Drops struct {
 	from, to int      // the images of the pass under way
 	branches [][]bool // drawn so far
 	at       int      // the branch that comes next
+	plan     []branch
+	ahead    *torch.Tensor // what scales the branches that were drawn ahead, one after the other; nil: none were
+}
+
+// branch is what is drawn for one: its probability, and for how many views.
+type branch struct {
+	p     float64
+	views int
+}
+
+// Plan lists the branches that were drawn for a batch, for the [Drops.Ahead] of the next step.
+type Plan struct {
+	images   int
+	branches []branch
 }
 
 // NewDrops returns the dropped branches of a batch of images, drawn from noise as they are needed.
@@ -80,11 +81,7 @@ func (d *Drops) draw(p float64, n int) []bool {
 	part := d.to - d.from
 	crops := n / part
 	if d.at == len(d.branches) {
-		all := make([]bool, crops*d.images)
-		for i := range all {
-			all[i] = d.noise.Bernoulli(p)
-		}
-		d.branches = append(d.branches, all)
+		d.drawBranch(branch{p, crops * d.images})
 	}
 	all := d.branches[d.at]
 	d.at++
@@ -93,6 +90,68 @@ func (d *Drops) draw(p float64, n int) []bool {
 		dropped = append(dropped, all[c*d.images+d.from:c*d.images+d.to]...)
 	}
 	return dropped
+}
+
+func (d *Drops) drawBranch(b branch) {
+	all := make([]bool, b.views)
+	for i := range all {
+		all[i] = d.noise.Bernoulli(b.p)
+	}
+	d.branches, d.plan = append(d.branches, all), append(d.plan, b)
+}
+
+// Plan returns what was drawn.
+func (d *Drops) Plan() Plan { return Plan{d.images, d.plan} }
+
+// Ahead draws all branches of a plan, as a pass would come to them, and brings them to the device at once. It comes before
+// any pass, and what it makes belongs to the scope that it is called in. The plan of a batch of another size is of no use.
+func (d *Drops) Ahead(plan Plan, device torch.Device) {
+	if plan.images != d.images {
+		return
+	}
+	var weights []float32
+	for _, b := range plan.branches {
+		d.drawBranch(b)
+		for _, dropped := range d.branches[len(d.branches)-1] {
+			weights = append(weights, weightOf(dropped, b.p))
+		}
+	}
+	if weights != nil {
+		d.ahead = torch.NewOn(device, weights, len(weights))
+	}
+}
+
+// weightOf is what a branch counts.
+func weightOf(dropped bool, p float64) float32 {
+	if dropped {
+		return 0
+	}
+	return float32(1 / (1 - p))
+}
+
+// weights returns what scales the next branch for each view of the pass, x (B, ...), on its device: (B, 1, ...).
+func (d *Drops) weights(p float64, x *torch.Tensor) *torch.Tensor {
+	B, from := x.Size(0), 0
+	shape := []int{B}
+	for range x.Dims() - 1 {
+		shape = append(shape, 1)
+	}
+	for _, b := range d.plan[:min(d.at, len(d.plan))] {
+		from += b.views
+	}
+	dropped, at := d.draw(p, B), d.at-1
+	if d.ahead != nil && from < d.ahead.Size(0) {
+		if b := d.plan[at]; b.p != p || b.views != B/(d.to-d.from)*d.images {
+			panic(&torch.Error{Op: "drop_path", Msg: "the branches of a step are not those of its plan"})
+		}
+		all := d.ahead.Slice(0, from, from+d.plan[at].views).Reshape(-1, d.images)
+		return all.Slice(1, d.from, d.to).Reshape(shape...)
+	}
+	weights := make([]float32, B)
+	for i := range weights {
+		weights[i] = weightOf(dropped[i], p)
+	}
+	return torch.NewOn(x.Device(), weights, shape...)
 }
 
 // next is the number of the branch that comes next; seek goes back to it. A network that drops none

@@ -140,3 +140,37 @@ func TestCenteringNorm(t *testing.T) {
 		})
 	})
 }
+
+// TestPathsDrawnAhead: a plan draws the paths that passes would draw as they come to them, in parts of the batch too.
+func TestPathsDrawnAhead(t *testing.T) {
+	const images, crops, blocks = 5, 2, 4
+	torch.Scope(func() {
+		root := nn.NewPath(1, torch.CPU)
+		defer root.Free()
+		norm := nn.NewLayerNorm(root.Sub("norm"), 3, 1e-6)
+		pass := func(d *nn.Drops, fixed bool) (all []float32) {
+			mode := nn.Mode{Train: true, Drops: d, FixedShapes: fixed}
+			for _, part := range [][2]int{{0, 2}, {2, 5}} {
+				d.Begin(part[0], part[1])
+				x := torch.Zeros(torch.Float32, torch.CPU, crops*(part[1]-part[0]), 2, 3)
+				for i := range blocks {
+					y := nn.DropPath{P: .2 * float64(i)}.Add(mode, x, norm, func(x *torch.Tensor) *torch.Tensor {
+						return torch.Ones(torch.Float32, torch.CPU, x.Shape()...)
+					})
+					all = append(all, y.Floats()...)
+				}
+			}
+			return all
+		}
+		noise := func() *rng.Stream { return rng.Seed(6).Stream("drops") }
+		lazy := nn.NewDrops(noise(), images)
+		want := pass(lazy, false)
+		for name, plan := range map[string]nn.Plan{"none": {}, "its own": lazy.Plan()} {
+			d := nn.NewDrops(noise(), images)
+			d.Ahead(plan, torch.CPU)
+			if got := pass(d, true); !slices.Equal(got, want) {
+				t.Errorf("plan %s: %v, want %v", name, got, want)
+			}
+		}
+	})
+}

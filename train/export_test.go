@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"ibot/method"
-	"ibot/nn"
 	"ibot/rng"
 	"ibot/torch"
 )
@@ -14,7 +13,7 @@ var EachStep = eachStep
 
 // Gradients leaves the gradients of a batch at the student's parameters.
 func (s *Stepper) Gradients(in method.Images, temps method.Temps, noise *rng.Stream) (Result, error) {
-	m, _, err := s.gradients(in, temps, nn.NewDrops(noise, in.Len()))
+	m, _, err := s.gradients(in, temps, s.drops(noise, in.Len()))
 	return m.Result, err
 }
 

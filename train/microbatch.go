@@ -7,6 +7,7 @@ import (
 	"ibot/method"
 	"ibot/nn"
 	"ibot/optim"
+	"ibot/rng"
 	"ibot/torch"
 )
 
@@ -21,6 +22,7 @@ func (s *Stepper) gradients(in method.Images, temps method.Temps, drops *nn.Drop
 	for {
 		m, whole, err = s.accumulate(in, temps, drops)
 		if !errors.Is(err, torch.ErrOutOfMemory) {
+			s.plan = drops.Plan()
 			return m, whole, err
 		}
 		optim.ZeroGrad(s.params)
@@ -28,6 +30,15 @@ func (s *Stepper) gradients(in method.Images, temps method.Temps, drops *nn.Drop
 			return m, whole, err
 		}
 	}
+}
+
+// drops draws the dropped paths of a step: all at once, where shapes are fixed and a step before has shown which there are.
+func (s *Stepper) drops(noise *rng.Stream, images int) *nn.Drops {
+	d := nn.NewDrops(noise, images)
+	if s.FixedShapes {
+		d.Ahead(s.plan, s.Device)
+	}
+	return d
 }
 
 // shrink halves the micro-batch. cause is why.

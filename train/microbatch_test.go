@@ -20,6 +20,11 @@ import (
 // memoryModel is a model by which the ways to save memory are tried: its blocks drop paths.
 func memoryModel(t *testing.T, arch string) *method.Model {
 	t.Helper()
+	return memoryModelOn(t, arch, torch.CPU)
+}
+
+func memoryModelOn(t *testing.T, arch string, d torch.Device) *method.Model {
+	t.Helper()
 	c := method.Config{
 		InitStd: .1,
 		Backbone: backbone.Config{
@@ -41,7 +46,7 @@ func memoryModel(t *testing.T, arch string) *method.Model {
 	case "vit, no bottleneck":
 		c.Head.BottleneckDim = 0
 	}
-	m, err := method.NewModel(c, 3, torch.CPU)
+	m, err := method.NewModel(c, 3, d)
 	if err != nil {
 		t.Fatal(err)
 	}

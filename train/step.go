@@ -30,6 +30,7 @@ type Stepper struct {
 	Late        bool
 	FixedShapes bool // see [nn.Mode]; so on a GPU
 	params      []optim.Param
+	plan        nn.Plan // of the paths that a step draws, known from the one before
 }
 
 // NewStepper returns a Stepper that trains the student of m with the named optimizer. Its owner
@@ -90,7 +91,7 @@ func (s *Stepper) Start(in method.Images, r Rates, noise *rng.Stream) (*Started,
 	if s.Late {
 		s.Scaler.toDevice(s.Device)
 	}
-	m, teacher, err := s.gradients(in, r.Temps, nn.NewDrops(noise, in.Len()))
+	m, teacher, err := s.gradients(in, r.Temps, s.drops(noise, in.Len()))
 	if err != nil {
 		return nil, err
 	}
