@@ -36,4 +36,14 @@ inline Isa isa() {
 	return chosen;
 }
 
+// fast_dots reports whether the processor multiplies bfloat16 faster than float32 outside of matrix units. AMD's do, twice as
+// fast; Intel's have the same instructions (AVX512_BF16) at half the speed: 84 against 171 GFLOP/s a core, measured.
+inline bool fast_dots() {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+	return isa() == Isa::avx512 && __builtin_cpu_is("amd") && __builtin_cpu_supports("avx512bf16");
+#else
+	return false;
+#endif
+}
+
 } // namespace

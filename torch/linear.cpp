@@ -1,277 +1,59 @@
-// Linear layers and MLPs in bfloat16 on the matrix units of the processor: ibot::linear and ibot::mlp.
+// Linear layers and MLPs on the CPU: ibot::linear and ibot::mlp, and which kernels they run on.
 //
-// oneDNN reaches a fourth of what these units can do with the matrices of a transformer, for it packs weights at
-// every call, copies what is transposed, and leaves bias, GELU and casts to passes of their own. Here a weight is packed once for
-// as long as it stays the same, an MLP never writes what GELU returns, and gradients of weights come in float32, without a
-// cast. Where the processor has no such units, or sizes are no multiples of 32, the products are libtorch's.
+// Between two products of a transformer stand bias, GELU and casts, and a library's product leaves each to a pass of its own over
+// memory; it packs weights at every call, and copies what is transposed. Ours do all that while the sums are in the
+// cache, and keep a weight packed for as long as it stays the same. Where the sizes are no multiples of 32, or the processor
+// has neither matrix units nor vectors that are worth it, the products are libtorch's.
 
-#include "amx.h"
+#include "isa.h"
+#include "linear.h"
 #include "mixed.h"
-#include "node.h"
-#include "parallel.h"
 #include "shim.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/ops/sum.h>
-#include <c10/core/CPUAllocator.h>
+#include <ATen/ops/linear.h>
 #include <torch/library.h>
-
-#include <map>
-#include <utility>
 
 namespace {
 
-#ifdef IB_AMX
-using amx::blocks_of;
-using amx::GROUP;
-using amx::SIDE;
-using amx::STEP;
-
-constexpr int64_t segment = 32; // steps of the inner axis of a weight's gradient that are packed at a time: 1024 rows
-
-template <class T>
-T *data(const at::Tensor &t) { return static_cast<T *>(t.data_ptr()); }
-
-BFloat16 *halves(const at::Tensor &t) { return data<BFloat16>(t); }
-
-at::Tensor room(int64_t n) { return at::empty({n}, at::kBFloat16); }
-
-// each_part calls f(from, to, scratch) for parts of n blocks, shared out over the threads.
-template <class F>
-void each_part(int64_t n, int64_t scratch, F f) {
-	share(n, 1, [&](int64_t from, int64_t to) {
-		auto memory = c10::GetCPUAllocator()->allocate(scratch * sizeof(BFloat16));
-		f(from, to, static_cast<BFloat16 *>(memory.get()));
-	});
-}
-
-// Packed weights, kept until the weight changes or is gone.
-class Packs {
-	struct Pack {
-		c10::weak_intrusive_ptr<at::TensorImpl> of;
-		int64_t version;
-		at::Tensor values;
-	};
-	std::mutex mutex_;
-	std::map<std::pair<at::TensorImpl *, bool>, Pack> all_;
-
-public:
-	// of returns a weight (N, K), float32, as right panels of x W^T, or of dy W.
-	at::Tensor of(const at::Tensor &w, bool for_gradient) {
-		const bool keeps = !w.is_view() && !w.is_inference();
-		const auto key = std::make_pair(w.unsafeGetTensorImpl(), for_gradient);
-		if (keeps) {
-			std::lock_guard<std::mutex> lock(mutex_);
-			auto it = all_.find(key);
-			if (it != all_.end() && !it->second.of.expired() && it->second.version == w._version()) return it->second.values;
-		}
-		auto values = pack(w, for_gradient);
-		if (keeps) {
-			std::lock_guard<std::mutex> lock(mutex_);
-			for (auto it = all_.begin(); it != all_.end();) it = it->second.of.expired() ? all_.erase(it) : std::next(it);
-			all_.erase(key);
-			all_.emplace(key, Pack{c10::weak_intrusive_ptr<at::TensorImpl>(w.getIntrusivePtr()), w._version(), values});
-		}
-		return values;
-	}
-
-private:
-	static at::Tensor pack(const at::Tensor &given, bool for_gradient) {
-		const auto w = given.contiguous();
-		const int64_t N = w.size(0), K = w.size(1);
-		auto values = room(N * K);
-		share(N / SIDE, 1 + (1 << 14) / (K * SIDE), [&](int64_t from, int64_t to) {
-			for (int64_t n = from * SIDE; n < to * SIDE; n += SIDE) {
-				if (for_gradient) {
-					amx::pack_weight_for_gradient(data<float>(w), n, N, K, halves(values));
-				} else {
-					amx::pack_weight(data<float>(w), n, K, halves(values));
-				}
-			}
-		});
-		return values;
-	}
-};
-
-Packs &packs() {
-	static Packs all;
-	return all;
-}
-
-// Factor is one side of a weight's gradient: rows to pack, or what is packed for all rows already.
-struct Factor {
-	at::Tensor rows;   // (M, C)
-	at::Tensor packed; // C/32 panels of all steps, where rows is undefined
-	int64_t C;
-};
-
-// weight_gradient returns dy^T x, (N, K) in float32, and in bias, where it packs dy, the sums of dy's rows.
-at::Tensor weight_gradient(const Factor &dy, const Factor &x, int64_t M, at::Tensor *bias) {
-	const int64_t steps = blocks_of(M), N = dy.C, K = x.C, rows = std::min(steps, segment);
-	auto dw = at::empty({N, K}, at::kFloat);
-	auto sums = at::empty({steps, dy.rows.defined() ? N : 0}, at::kFloat);
-	const auto left = dy.rows.defined() ? room(rows * SIDE * N) : dy.packed, right = x.rows.defined() ? room(rows * SIDE * K) : x.packed;
-	const int64_t segments = (steps + segment - 1) / segment;
-	for (int64_t s = 0; s < segments; s++) {
-		const int64_t first = steps * s / segments, count = steps * (s + 1) / segments - first;
-		share(count, 1, [&](int64_t from, int64_t to) {
-			for (int64_t i = from; i < to; i++) {
-				const int64_t row = (first + i) * SIDE, n = M - row;
-				if (dy.rows.defined()) amx::pack_steps<true>(halves(dy.rows) + row * N, N, n, N, halves(left), rows * STEP, i, data<float>(sums) + (first + i) * N);
-				if (x.rows.defined()) amx::pack_steps<false>(halves(x.rows) + row * K, K, n, K, halves(right), rows * STEP, i, nullptr);
-			}
-		});
-		const int64_t left_panel = (dy.rows.defined() ? rows : steps) * STEP, right_panel = (x.rows.defined() ? rows : steps) * STEP;
-		const BFloat16 *a = halves(left) + (dy.rows.defined() ? 0 : first * STEP), *b = halves(right) + (x.rows.defined() ? 0 : first * STEP);
-		share(N / SIDE, 1, [&](int64_t from, int64_t to) {
-			amx::weight_gradient(a, left_panel, b, right_panel, count, data<float>(dw), K, from, to, s > 0);
-		});
-	}
-	if (bias != nullptr) *bias = sums.sum(0);
-	return dw;
-}
-
-// product returns x (M, K) times a packed weight, and b: (M, N).
-at::Tensor product(const at::Tensor &x, const at::Tensor &packed, const float *b, at::IntArrayRef shape, int64_t N, int64_t K) {
-	auto y = at::empty(shape, at::kBFloat16);
-	const int64_t M = x.numel() / K;
-	each_part(blocks_of(M), GROUP * SIDE * K, [&](int64_t from, int64_t to, BFloat16 *scratch) {
-		amx::linear(halves(x), halves(packed), b, halves(y), M, N, K, from, to, scratch);
-	});
-	return y;
-}
-
-std::vector<int64_t> shape_of(const at::Tensor &x, int64_t last) {
-	auto shape = x.sizes().vec();
-	shape.back() = last;
-	return shape;
-}
-
-const float *bias_of(const at::Tensor &b) { return b.defined() ? data<float>(b) : nullptr; }
-
-struct LinearBackward : Node {
-	SavedVariable x, w;
-	bool biased;
-	std::string name() const override { return "LinearBackward"; }
-	void release_variables() override {
-		std::lock_guard<std::mutex> lock(mutex_);
-		x.reset_data();
-		w.reset_data();
-	}
-	variable_list apply(variable_list &&grads) override {
-		std::lock_guard<std::mutex> lock(mutex_);
-		variable_list out(biased ? 3 : 2);
-		if (!grads[0].defined()) return out;
-		const auto in = x.unpack(), weight = w.unpack(), dy = grads[0].to(at::kBFloat16).contiguous();
-		const int64_t N = weight.size(0), K = weight.size(1);
-		if (task_should_compute_output(0)) out[0] = product(dy, packs().of(weight, true), nullptr, in.sizes(), K, N);
-		if (!task_should_compute_output(1) && !(biased && task_should_compute_output(2))) return out;
-		out[1] = weight_gradient({dy, {}, N}, {in, {}, K}, dy.numel() / N, biased ? &out[2] : nullptr);
-		return out;
-	}
-};
-
-struct MLPBackward : Node {
-	SavedVariable x, w1, w2;
-	at::Tensor h; // what GELU was taken of, as left blocks
-	std::string name() const override { return "MLPBackward"; }
-	void release_variables() override {
-		std::lock_guard<std::mutex> lock(mutex_);
-		x.reset_data();
-		w1.reset_data();
-		w2.reset_data();
-		h.reset();
-	}
-	variable_list apply(variable_list &&grads) override {
-		std::lock_guard<std::mutex> lock(mutex_);
-		variable_list out(5);
-		if (!grads[0].defined()) return out;
-		TORCH_CHECK(h.defined(), "differentiated a second time, though its values are freed");
-		const auto in = x.unpack(), first = w1.unpack(), second = w2.unpack(), dy = grads[0].to(at::kBFloat16).contiguous();
-		const int64_t H = first.size(0), K = first.size(1), N = second.size(0), M = in.numel() / K, steps = blocks_of(M);
-		auto activations = room(steps * SIDE * H), dh = room(steps * SIDE * H);
-		auto sums = at::empty({steps, H}, at::kFloat);
-		if (task_should_compute_output(0)) out[0] = at::empty(in.sizes(), at::kBFloat16);
-		const auto pack2 = packs().of(second, true), pack1 = packs().of(first, true);
-		each_part(steps, GROUP * SIDE * (N + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
-			amx::mlp_backward(halves(dy), halves(h), halves(pack2), halves(pack1), halves(activations), halves(dh), data<float>(sums),
-				out[0].defined() ? halves(out[0]) : nullptr, steps * STEP, M, K, H, N, from, to, scratch);
-		});
-		if (task_should_compute_output(1)) out[1] = weight_gradient({{}, dh, H}, {in, {}, K}, M, nullptr);
-		if (task_should_compute_output(2)) out[2] = sums.sum(0);
-		if (task_should_compute_output(3) || task_should_compute_output(4)) out[3] = weight_gradient({dy, {}, N}, {{}, activations, H}, M, &out[4]);
-		return out;
-	}
-};
+constexpr int64_t multiple = 32;
 
 // suits reports whether a weight and its bias are as the kernels take them.
 bool suits(const at::Tensor &w, const at::Tensor &b) {
-	return w.dim() == 2 && w.scalar_type() == at::kFloat && w.device().is_cpu() && w.numel() > 0 && w.size(0) % SIDE == 0 && w.size(1) % SIDE == 0 &&
+	return w.dim() == 2 && w.scalar_type() == at::kFloat && w.device().is_cpu() && w.numel() > 0 && w.size(0) % multiple == 0 && w.size(1) % multiple == 0 &&
 		(!b.defined() || (b.scalar_type() == at::kFloat && b.is_contiguous() && b.numel() == w.size(0)));
 }
 
-bool suits(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b) {
-	return mixed() && units() && x.device().is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat) &&
-		x.dim() > 0 && x.numel() > 0 && w.dim() == 2 && x.size(-1) == w.size(1) && suits(w, b);
+// layers_in returns the kernels for products in bfloat16 or float32, or null for libtorch's.
+const ib::Layers *layers_in(bool half) {
+	if (half && ib::layers_on_units() != nullptr) return ib::layers_on_units();
+	return half && fast_dots() ? nullptr : ib::layers_on_vectors();
 }
-#endif // IB_AMX
 
-at::Tensor linear(const at::Tensor &given, const at::Tensor &w, const c10::optional<at::Tensor> &bias) {
+// layers_for returns the kernels for a layer of x, or null for libtorch's.
+const ib::Layers *layers_for(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b) {
+	const bool half = x.scalar_type() == at::kBFloat16;
+	if (!x.device().is_cpu() || !(half || x.scalar_type() == at::kFloat) || x.dim() == 0 || x.numel() == 0 || !suits(w, b) || x.size(-1) != w.size(1)) return nullptr;
+	if (mixed()) return layers_in(true);
+	// For fewer rows packing the weight would take longer than the product.
+	return half || x.numel() / x.size(-1) < multiple ? nullptr : layers_in(false);
+}
+
+// taken is x as the kernels take it.
+at::Tensor taken(const at::Tensor &x) { return x.to(mixed() ? at::kBFloat16 : at::kFloat).contiguous(); }
+
+at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const c10::optional<at::Tensor> &bias) {
 	const at::Tensor b = bias.has_value() ? *bias : at::Tensor();
-#ifdef IB_AMX
-	if (suits(given, w, b)) {
-		const auto x = given.to(at::kBFloat16).contiguous();
-		const bool learns = differentiate({x, w, b});
-		at::Tensor y;
-		{
-			c10::AutoGradMode none(false);
-			y = product(x, packs().of(w, false), bias_of(b), shape_of(x, w.size(0)), w.size(0), w.size(1));
-		}
-		if (learns) {
-			auto node = make_node<LinearBackward>();
-			node->x = SavedVariable(x, false);
-			node->w = SavedVariable(w, false);
-			node->biased = b.defined();
-			record(node, y, b.defined() ? variable_list{x, w, b} : variable_list{x, w});
-		}
-		return y;
-	}
-#endif
-	return at::linear(given, w, bias);
+	if (const auto *layers = layers_for(x, w, b)) return layers->linear(taken(x), w, b);
+	return at::linear(x, w, bias);
 }
 
 // mlp returns GELU(x W1^T + b1) W2^T + b2.
-at::Tensor mlp(const at::Tensor &given, const at::Tensor &w1, const at::Tensor &b1, const at::Tensor &w2, const at::Tensor &b2) {
-#ifdef IB_AMX
-	if (suits(given, w1, b1) && suits(w2, b2) && w2.size(1) == w1.size(0)) {
-		const auto x = given.to(at::kBFloat16).contiguous();
-		const bool learns = differentiate({x, w1, b1, w2, b2});
-		const int64_t H = w1.size(0), K = w1.size(1), N = w2.size(0), M = x.numel() / K;
-		at::Tensor y, h;
-		{
-			c10::AutoGradMode none(false);
-			y = at::empty(shape_of(x, N), at::kBFloat16);
-			if (learns) h = room(blocks_of(M) * SIDE * H);
-			const auto pack1 = packs().of(w1, false), pack2 = packs().of(w2, false);
-			each_part(blocks_of(M), GROUP * SIDE * (K + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
-				amx::mlp(halves(x), halves(pack1), bias_of(b1), halves(pack2), bias_of(b2), learns ? halves(h) : nullptr, halves(y), M, K, H, N, from, to, scratch);
-			});
-		}
-		if (learns) {
-			auto node = make_node<MLPBackward>();
-			node->x = SavedVariable(x, false);
-			node->w1 = SavedVariable(w1, false);
-			node->w2 = SavedVariable(w2, false);
-			node->h = h;
-			record(node, y, {x, w1, b1, w2, b2});
-		}
-		return y;
-	}
-#endif
+at::Tensor mlp(const at::Tensor &x, const at::Tensor &w1, const at::Tensor &b1, const at::Tensor &w2, const at::Tensor &b2) {
+	const auto *layers = layers_for(x, w1, b1);
+	if (layers != nullptr && suits(w2, b2) && w2.size(1) == w1.size(0)) return layers->mlp(taken(x), w1, b1, w2, b2);
 	static auto gelu = c10::Dispatcher::singleton().findSchemaOrThrow("ibot::gelu", "").typed<at::Tensor(const at::Tensor &)>();
-	return at::linear(gelu.call(at::linear(given, w1, b1)), w2, b2);
+	return at::linear(gelu.call(at::linear(x, w1, b1)), w2, b2);
 }
 
 TORCH_LIBRARY_FRAGMENT(ibot, m) {
@@ -281,10 +63,7 @@ TORCH_LIBRARY_FRAGMENT(ibot, m) {
 
 } // namespace
 
-int32_t ib_matrix_units(void) {
-#ifdef IB_AMX
-	return units();
-#else
-	return 0;
-#endif
+int32_t ib_packed_bytes(int32_t half) {
+	const auto *layers = layers_in(half);
+	return layers == nullptr ? 0 : layers == ib::layers_on_units() ? 2 : 4;
 }

@@ -43,11 +43,11 @@ var linears = []struct {
 	},
 }
 
-// runLayer returns the output and the gradients of the inputs, in mixed precision or in float64.
-func runLayer(rows int, mixed bool, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (out []float64, grads [5][]float64) {
-	dtype, autocast := torch.Float64, func(g func()) { g() }
-	if mixed {
-		dtype, autocast = torch.Float32, func(g func()) { torch.Autocast(torch.CPU, torch.BFloat16, g) }
+// runLayer returns the output and the gradients of the inputs, of products in float64, float32 or bfloat16.
+func runLayer(rows int, precision torch.DType, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (out []float64, grads [5][]float64) {
+	dtype := precision
+	if precision == torch.BFloat16 {
+		dtype = torch.Float32
 	}
 	torch.Scope(func() {
 		var in [5]*torch.Tensor
@@ -59,7 +59,12 @@ func runLayer(rows int, mixed bool, f func(x, w1, b1, w2, b2 *torch.Tensor) *tor
 			in[i] = torch.New(normal(uint64(i), .3, n), shape...).To(torch.BFloat16).To(dtype).RequireGrad(true)
 		}
 		var y *torch.Tensor
-		autocast(func() { y = f(in[0], in[1], in[2], in[3], in[4]) })
+		call := func() { y = f(in[0], in[1], in[2], in[3], in[4]) }
+		if precision == torch.BFloat16 {
+			torch.Autocast(torch.CPU, precision, call)
+		} else {
+			call()
+		}
 		dy := torch.New(normal(9, 1, y.Numel()), y.Shape()...).To(torch.BFloat16)
 		y.To(dtype).Mul(dy.To(dtype)).SumAll().Backward()
 		out = torch.Read[float64](y)
@@ -78,21 +83,25 @@ func TestLayersEqualThePlainForm(t *testing.T) {
 	for _, rows := range []int{1, 31, 32, 33, 197, 300, 1024, 1500} {
 		for _, l := range linears {
 			name := fmt.Sprintf("%s of %d rows", l.name, rows)
-			want, wantGrads := runLayer(rows, false, l.plain)
-			got, gotGrads := runLayer(rows, true, l.fused)
-			near(t, name, got, want, 1e-2)
-			for i := range wantGrads {
-				near(t, fmt.Sprintf("%s, gradient %d", name, i), gotGrads[i], wantGrads[i], 2e-2)
+			want, wantGrads := runLayer(rows, torch.Float64, l.plain)
+			for precision, tolerance := range map[torch.DType]float64{torch.Float32: 1e-6, torch.BFloat16: 1e-2} {
+				got, gotGrads := runLayer(rows, precision, l.fused)
+				near(t, fmt.Sprintf("%s in %v", name, precision), got, want, tolerance)
+				for i := range wantGrads {
+					near(t, fmt.Sprintf("%s in %v, gradient %d", name, precision, i), gotGrads[i], wantGrads[i], 2*tolerance)
+				}
 			}
 		}
 	}
 }
 
 func TestLayersOnOlderProcessors(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "-test.run", "^Test(LayersEqualThePlainForm|PackedWeightsFollowTheWeight)$", "-test.v")
-	cmd.Env = append(os.Environ(), "ATEN_CPU_CAPABILITY=avx2")
-	if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 2 {
-		t.Errorf("%v\n%s", err, out)
+	for _, most := range []string{"avx2", "default"} {
+		cmd := exec.Command(os.Args[0], "-test.run", "^Test(LayersEqualThePlainForm|PackedWeightsFollowTheWeight)$", "-test.v")
+		cmd.Env = append(os.Environ(), "ATEN_CPU_CAPABILITY="+most)
+		if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 2 {
+			t.Errorf("%s: %v\n%s", most, err, out)
+		}
 	}
 }
 
@@ -100,16 +109,18 @@ func TestLayersAreTheSameForAnyNumberOfThreads(t *testing.T) {
 	noLeak(t)
 	defer torch.SetThreads(torch.Threads())
 	for _, l := range linears {
-		torch.SetThreads(1)
-		want, wantGrads := runLayer(1500, true, l.fused)
-		torch.SetThreads(3)
-		got, gotGrads := runLayer(1500, true, l.fused)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s differs with three threads", l.name)
-		}
-		for i := range wantGrads {
-			if !slices.Equal(gotGrads[i], wantGrads[i]) {
-				t.Errorf("%s: gradient %d differs with three threads", l.name, i)
+		for _, precision := range []torch.DType{torch.Float32, torch.BFloat16} {
+			torch.SetThreads(1)
+			want, wantGrads := runLayer(1500, precision, l.fused)
+			torch.SetThreads(3)
+			got, gotGrads := runLayer(1500, precision, l.fused)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s in %v differs with three threads", l.name, precision)
+			}
+			for i := range wantGrads {
+				if !slices.Equal(gotGrads[i], wantGrads[i]) {
+					t.Errorf("%s in %v: gradient %d differs with three threads", l.name, precision, i)
+				}
 			}
 		}
 	}
@@ -145,11 +156,17 @@ func TestPackedWeightsFollowTheWeight(t *testing.T) {
 }
 
 func BenchmarkLayers(b *testing.B) {
+	for _, precision := range []torch.DType{torch.Float32, torch.BFloat16} {
+		b.Run(precision.String(), func(b *testing.B) { benchmarkLayers(b, precision) })
+	}
+}
+
+func benchmarkLayers(b *testing.B, precision torch.DType) {
 	for _, rows := range []int{1576, 6304} {
 		for _, l := range []string{"Linear", "MLP"} {
 			b.Run(fmt.Sprintf("%s/%d", l, rows), func(b *testing.B) {
 				torch.Scope(func() {
-					x := torch.Ones(torch.BFloat16, torch.CPU, rows, 384)
+					x := torch.Ones(precision, torch.CPU, rows, 384)
 					w1, b1 := torch.Ones(torch.Float32, torch.CPU, 1536, 384), torch.Ones(torch.Float32, torch.CPU, 1536)
 					w2, b2 := torch.Ones(torch.Float32, torch.CPU, 384, 1536), torch.Ones(torch.Float32, torch.CPU, 384)
 					operations := 2 * float64(rows*384*1536)
@@ -159,7 +176,7 @@ func BenchmarkLayers(b *testing.B) {
 						f = func() { x.MLP(w1, b1, w2, b2) }
 					}
 					torch.NoGrad(func() {
-						torch.Autocast(torch.CPU, torch.BFloat16, func() {
+						torch.Autocast(torch.CPU, precision, func() {
 							for b.Loop() {
 								torch.Scope(f)
 							}

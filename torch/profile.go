@@ -73,8 +73,9 @@ func productSpeed(d Device, dtype DType, n, rounds int) float64 {
 					best = min(best, time.Since(began))
 				}
 			}
-			measure(func() *Tensor { return x.Linear(x, nil) })
-			if dtype != Float32 { // as a step makes them, which may have kernels of our own
+			measure(func() *Tensor { return opLinear.one(x, x, nil) })
+			measure(func() *Tensor { return x.Linear(x, nil) }) // as a step makes them, which may have kernels of our own
+			if dtype != Float32 {
 				Autocast(d, dtype, func() { measure(func() *Tensor { return x.Linear(w, nil) }) })
 			}
 		})
@@ -82,6 +83,13 @@ func productSpeed(d Device, dtype DType, n, rounds int) float64 {
 	return 2 * float64(n) * float64(n) * float64(n) / best.Seconds()
 }
 
-// MatrixUnits reports whether layers in bfloat16 on the CPU run on the processor's matrix units. They keep each weight packed then,
-// twice if it is trained, and an MLP keeps nothing of what GELU gives.
-func MatrixUnits() bool { return C.ib_matrix_units() != 0 }
+// PackedBytes returns how many bytes a layer on the CPU keeps of each number of its weight, packed as its kernels take it, for
+// products in dtype; 0 where it keeps none. Of a weight that is trained it does so twice. An MLP on such kernels keeps nothing of
+// what GELU gives.
+func PackedBytes(dtype DType) int {
+	var half C.int32_t
+	if dtype == BFloat16 {
+		half = 1
+	}
+	return int(C.ib_packed_bytes(half))
+}

@@ -118,8 +118,8 @@ char *ib_gemm(void); // static: which library runs float32 products
 void ib_profile_begin(void);
 char *ib_profile_end(void); // malloc'd lines "name\tcalls\tseconds of its own\n"
 
-// ib_matrix_units reports whether linear.cpp makes products in bfloat16 on the processor's matrix units.
-int32_t ib_matrix_units(void);
+// ib_packed_bytes is what layers of linear.cpp keep of a number of a weight, packed for products in bfloat16 or float32; 0: nothing.
+int32_t ib_packed_bytes(int32_t half);
 
 #ifdef __cplusplus
 }

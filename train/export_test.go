@@ -42,15 +42,15 @@ func (s *Stepper) Save(path string, c Config, epochs int) error {
 	return s.save(path, c, progressState{Step: epochs, Epoch: epochs, StepsPerEpoch: 1})
 }
 
-// FootprintOf is the footprint of training with c on the CPU.
-func FootprintOf(t *testing.T, c Config) Footprint {
+// FootprintOf is the footprint of training with c on a CPU whose layers keep so many bytes of a number of a weight, packed.
+func FootprintOf(t *testing.T, c Config, packed int) Footprint {
 	t.Helper()
 	m, err := method.NewModel(c.Model(), 0, torch.CPU)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Free()
-	return Footprint{newFootprint(c, m, torch.CPU, true)}
+	return Footprint{newFootprint(c, m, torch.CPU, packed)}
 }
 
 // Footprint is for the tests.

@@ -22,7 +22,7 @@ type Saving struct {
 type footprint struct {
 	Config
 	cpu           bool
-	units         bool    // products run on the processor's matrix units
+	packed        float64 // bytes that layers keep of a number of a weight, packed
 	fixed         float64 // bytes that are there whatever the saving
 	global, local []backbone.BlockShape
 }
@@ -30,8 +30,8 @@ type footprint struct {
 // processBytes is what a run holds beside the tensors of a step, the loader and pictures among it, as measured.
 const processBytes = 360 << 20
 
-// newFootprint returns the footprint of training m on device d; units says that its processor has matrix units.
-func newFootprint(c Config, m *method.Model, d torch.Device, units bool) footprint {
+// newFootprint returns the footprint of training m on device d; packed is [torch.PackedBytes] of its processor.
+func newFootprint(c Config, m *method.Model, d torch.Device, packed int) footprint {
 	f := footprint{Config: c, cpu: d.Type == torch.CPUType}
 	student, teacher := float64(m.Student.Path.Count()), float64(m.Teacher.Path.Count())
 	moments := 1.
@@ -39,10 +39,12 @@ func newFootprint(c Config, m *method.Model, d torch.Device, units bool) footpri
 		moments = 2
 	}
 	f.fixed = 4 * (student*(2+moments) + teacher) // weights, gradients, moments; weights
-	f.units = units && f.cpu && c.Precision == "bf16"
+	if f.cpu {
+		f.packed = float64(packed)
+	}
 	switch { // weights as the products take them
-	case f.units:
-		f.fixed += 2 * (2*student + teacher)
+	case f.packed > 0:
+		f.fixed += f.packed * (2*student + teacher)
 	case c.Precision != "fp32":
 		f.fixed += 2 * student
 	}
@@ -70,10 +72,10 @@ func (f footprint) product() float64 {
 
 // activations are the bytes that a block keeps of an image for the backward pass: what enters its
 // two halves, in float32, both norms, queries, keys and values, what attention gives, and the MLP's
-// inside before and, but on matrix units, after GELU.
+// inside before and, but with packed weights, after GELU.
 func (f footprint) activations(b backbone.BlockShape) float64 {
 	inside := 2 * float64(b.Hidden)
-	if f.units {
+	if f.packed > 0 {
 		inside = float64(b.Hidden)
 	}
 	return float64(b.Tokens) * (4*2*float64(b.Dim) + f.product()*(6*float64(b.Dim)+inside))

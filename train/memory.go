@@ -83,7 +83,7 @@ func (r *run) fit() error {
 	} else {
 		return nil
 	}
-	f := newFootprint(c, m, d, torch.MatrixUnits())
+	f := newFootprint(c, m, d, torch.PackedBytes(c.dtype()))
 	s, ok, need := f.fits((1-margin)*limit, m.Student.Head.PerToken())
 	switch {
 	case ok:
