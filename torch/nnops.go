@@ -22,7 +22,7 @@ var (
 	opFusedLayerNorm = &op{name: "ibot::layer_norm"}
 	opAddBranch      = &op{name: "ibot::add_branch"}
 
-	// linear.cpp: products in bfloat16 on the processor's matrix units, else the engine's
+	// linear.cpp: by kernels of our own where they suit, else the engine's
 	opFusedLinear = &op{name: "ibot::linear"}
 	opMLP         = &op{name: "ibot::mlp"}
 )
