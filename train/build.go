@@ -123,8 +123,25 @@ func (c Config) stepper(m *method.Model, d torch.Device) (*Stepper, error) {
 		return nil, err
 	}
 	c.Saving().apply(s)
+	s.Threads = c.threads(m.Student.Path.Count())
 	debug.FreeOSMemory() // initial weights were drawn in Go's memory, which a step has no use for
 	return s, nil
+}
+
+// smallStep is the number of operations of a step below which a second thread saves no time.
+const smallStep = 2e8
+
+// threads is how many threads an operator of a step takes, for a student of so many parameters; 0: all. In a small step
+// operators take microseconds. Shared out they gain nothing, and each waits for as long as something else, such as a
+// worker of the loader, holds the other core. The settings alone decide, so the numbers do not depend on the machine.
+func (c Config) threads(parameters int) int {
+	tokens := func(crops, side int) float64 { return float64(crops * (side / c.PatchSize) * (side / c.PatchSize)) }
+	// The teacher goes forward on global crops; the student on all, and backward, which is twice that.
+	passes := 4*tokens(c.GlobalCropsNumber, c.ImgSize) + 3*tokens(c.LocalCropsNumber, c.LocalSize)
+	if 2*float64(parameters*c.BatchSize)*passes < smallStep {
+		return 1
+	}
+	return 0
 }
 
 // dtype is the type of the matrix products.

@@ -29,6 +29,7 @@ type Stepper struct {
 	// as it is where the numbers are not finite. It is so on a GPU, where the engine can do it.
 	Late        bool
 	FixedShapes bool // see [nn.Mode]; so on a GPU
+	Threads     int  // of an operator on the CPU; 0: as many as the engine is set to
 	params      []optim.Param
 	plan        nn.Plan // of the paths that a step draws, known from the one before
 }
@@ -88,6 +89,10 @@ func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (Result, er
 // are known when the device comes to it.
 func (s *Stepper) Start(in method.Images, r Rates, noise *rng.Stream) (*Started, error) {
 	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
+	if s.Threads > 0 {
+		defer torch.SetThreads(torch.Threads())
+		torch.SetThreads(s.Threads)
+	}
 	if s.Late {
 		s.Scaler.toDevice(s.Device)
 	}
