@@ -74,7 +74,7 @@ func (l *Loader[B]) Run(ctx context.Context, from, to int, images func(step int)
 			free <- nil // made when it is first needed
 		}
 		queue := make(chan *pending[B], ahead+1) // in the order of the steps; never blocks
-		slots := make(chan slot[B])
+		slots := make(chan slot[B], 64)          // so that a worker finds the next slot there, and is not woken for each
 
 		running.Go(func() { l.dispatch(ctx, from, to, images, free, queue, slots) })
 		for range workers {
