@@ -12,6 +12,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
+#include <c10/core/CPUAllocator.h>
 
 namespace {
 
@@ -27,23 +28,25 @@ BFloat16 *halves(const at::Tensor &t) { return data<BFloat16>(t); }
 
 at::Tensor room(int64_t n) { return at::empty({n}, at::kBFloat16); }
 
-at::Tensor pack(const at::Tensor &w, bool for_gradient) {
-	const int64_t N = w.size(0), K = w.size(1);
-	auto values = room(N * K);
-	share(N / SIDE, 1 + (1 << 14) / (K * SIDE), [&](int64_t from, int64_t to) {
-		for (int64_t n = from * SIDE; n < to * SIDE; n += SIDE) {
-			if (for_gradient) {
-				amx::pack_weight_for_gradient(data<float>(w), n, N, K, halves(values));
-			} else {
-				amx::pack_weight(data<float>(w), n, K, halves(values));
-			}
-		}
+// each_part calls f(from, to, scratch) for parts of n blocks, shared out over the threads. scratch holds so many values.
+template <class F>
+void each_part(int64_t n, int64_t scratch, F f) {
+	share(n, 1, [&](int64_t from, int64_t to) {
+		auto memory = c10::GetCPUAllocator()->allocate(scratch * sizeof(BFloat16));
+		f(from, to, static_cast<BFloat16 *>(memory.get()));
 	});
-	return values;
+}
+
+void pack_rows(const float *w, int64_t n, int64_t N, int64_t K, void *to, bool for_gradient) {
+	if (for_gradient) {
+		amx::pack_weight_for_gradient(w, n, N, K, static_cast<BFloat16 *>(to));
+	} else {
+		amx::pack_weight(w, n, K, static_cast<BFloat16 *>(to));
+	}
 }
 
 Packs &packs() {
-	static Packs all(pack);
+	static Packs all(at::kBFloat16, pack_rows);
 	return all;
 }
 
@@ -84,7 +87,7 @@ at::Tensor weight_gradient(const Factor &dy, const Factor &x, int64_t M, at::Ten
 at::Tensor product(const at::Tensor &x, const at::Tensor &packed, const float *b, at::IntArrayRef shape, int64_t N, int64_t K) {
 	auto y = at::empty(shape, at::kBFloat16);
 	const int64_t M = x.numel() / K;
-	each_part<BFloat16>(blocks_of(M), GROUP * SIDE * K, [&](int64_t from, int64_t to, BFloat16 *scratch) {
+	each_part(blocks_of(M), GROUP * SIDE * K, [&](int64_t from, int64_t to, BFloat16 *scratch) {
 		amx::linear(halves(x), halves(packed), b, halves(y), M, N, K, from, to, scratch);
 	});
 	return y;
@@ -134,7 +137,7 @@ struct MLPBackward : Node {
 		auto sums = at::empty({steps, H}, at::kFloat);
 		if (task_should_compute_output(0)) out[0] = at::empty(in.sizes(), at::kBFloat16);
 		const auto pack2 = packs().of(second, true), pack1 = packs().of(first, true);
-		each_part<BFloat16>(steps, GROUP * SIDE * (N + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
+		each_part(steps, GROUP * SIDE * (N + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
 			amx::mlp_backward(halves(dy), halves(h), halves(pack2), halves(pack1), halves(activations), halves(dh), data<float>(sums),
 				out[0].defined() ? halves(out[0]) : nullptr, steps * STEP, M, K, H, N, from, to, scratch);
 		});
@@ -171,7 +174,7 @@ at::Tensor mlp(const at::Tensor &x, const at::Tensor &w1, const at::Tensor &b1, 
 		y = at::empty(shape_of(x, N), at::kBFloat16);
 		if (learns) h = room(blocks_of(M) * SIDE * H);
 		const auto pack1 = packs().of(w1, false), pack2 = packs().of(w2, false);
-		each_part<BFloat16>(blocks_of(M), GROUP * SIDE * (K + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
+		each_part(blocks_of(M), GROUP * SIDE * (K + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
 			amx::mlp(halves(x), halves(pack1), bias_of(b1), halves(pack2), bias_of(b2), learns ? halves(h) : nullptr, halves(y), M, K, H, N, from, to, scratch);
 		});
 	}

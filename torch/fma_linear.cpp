@@ -12,6 +12,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
+#include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
 #include <atomic>
@@ -42,12 +43,6 @@ void each_turn(int64_t n, int64_t scratch, F f) {
 	});
 }
 
-// typed calls f with a null pointer of the type of t's values.
-template <class F>
-auto typed(const at::Tensor &t, F f) {
-	return t.scalar_type() == at::kBFloat16 ? f(static_cast<BFloat16 *>(nullptr)) : f(static_cast<float *>(nullptr));
-}
-
 // tiles returns room for C values of so many blocks of rows.
 at::Tensor tiles(int64_t blocks, int64_t C, at::ScalarType type) { return at::empty({blocks * SIDE * C}, type); }
 
@@ -57,23 +52,16 @@ at::Tensor sums(int64_t blocks, int64_t C) { return at::empty({blocks, C}, at::k
 template <class T>
 T *data_or_null(const at::Tensor &t) { return t.defined() ? data<T>(t) : nullptr; }
 
-at::Tensor pack(const at::Tensor &w, bool for_gradient) {
-	const int64_t N = w.size(0), K = w.size(1);
-	auto values = at::empty({N * K}, at::kFloat);
-	share(N / SIDE, 1 + (1 << 14) / (K * SIDE), [&](int64_t from, int64_t to) {
-		for (int64_t n = from * SIDE; n < to * SIDE; n += SIDE) {
-			if (for_gradient) {
-				IB_RUN(pack_weight_for_gradient(data<float>(w), n, N, K, data<float>(values)));
-			} else {
-				IB_RUN(pack_weight(data<float>(w), n, K, data<float>(values)));
-			}
-		}
-	});
-	return values;
+void pack_rows(const float *w, int64_t n, int64_t N, int64_t K, void *to, bool for_gradient) {
+	if (for_gradient) {
+		IB_RUN(pack_weight_for_gradient(w, n, N, K, static_cast<float *>(to)));
+	} else {
+		IB_RUN(pack_weight(w, n, K, static_cast<float *>(to)));
+	}
 }
 
 Packs &packs() {
-	static Packs all(pack);
+	static Packs all(at::kFloat, pack_rows);
 	return all;
 }
 

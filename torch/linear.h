@@ -1,10 +1,9 @@
 // Linear layers and MLPs by kernels of our own. linear.cpp chooses; sizes are multiples of 32.
 #pragma once
 
-#include "parallel.h"
+#include "values.h"
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/CPUAllocator.h>
 
 #include <vector>
 
@@ -27,24 +26,12 @@ const Layers *layers_on_vectors();
 
 namespace {
 
-template <class T>
-T *data(const at::Tensor &t) { return static_cast<T *>(t.data_ptr()); }
-
 inline const float *bias_of(const at::Tensor &b) { return b.defined() ? data<float>(b) : nullptr; }
 
 inline std::vector<int64_t> shape_of(const at::Tensor &x, int64_t last) {
 	auto shape = x.sizes().vec();
 	shape.back() = last;
 	return shape;
-}
-
-// each_part calls f(from, to, scratch) for parts of n blocks, shared out over the threads. scratch holds so many values of T.
-template <class T, class F>
-void each_part(int64_t n, int64_t scratch, F f) {
-	share(n, 1, [&](int64_t from, int64_t to) {
-		auto memory = c10::GetCPUAllocator()->allocate(scratch * sizeof(T));
-		f(from, to, static_cast<T *>(memory.get()));
-	});
 }
 
 } // namespace

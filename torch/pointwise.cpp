@@ -9,6 +9,7 @@
 #include "mixed.h"
 #include "node.h"
 #include "parallel.h"
+#include "values.h"
 
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
@@ -25,16 +26,6 @@ namespace {
 
 constexpr int64_t grain = 16384; // values worth a thread
 constexpr at::ScalarType f32 = at::kFloat, bf16 = at::kBFloat16;
-
-template <class T>
-T *data(const at::Tensor &t) { return static_cast<T *>(t.data_ptr()); }
-
-// typed calls f with a null pointer of the type of t's values.
-template <class F>
-void typed(const at::Tensor &t, F f) {
-	if (t.scalar_type() == bf16) return f(static_cast<BFloat16 *>(nullptr));
-	f(static_cast<float *>(nullptr));
-}
 
 void check(const at::Tensor &t, const char *what) {
 	TORCH_CHECK(t.device().is_cpu() && (t.scalar_type() == f32 || t.scalar_type() == bf16), "wants ", what,

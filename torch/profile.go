@@ -74,10 +74,8 @@ func productSpeed(d Device, dtype DType, n, rounds int) float64 {
 				}
 			}
 			measure(func() *Tensor { return opLinear.one(x, x, nil) })
-			measure(func() *Tensor { return x.Linear(x, nil) }) // as a step makes them, which may have kernels of our own
-			if dtype != Float32 {
-				Autocast(d, dtype, func() { measure(func() *Tensor { return x.Linear(w, nil) }) })
-			}
+			// And as a step makes them, which may have kernels of our own.
+			Autocast(d, dtype, func() { measure(func() *Tensor { return x.Linear(w, nil) }) })
 		})
 	})
 	return 2 * float64(n) * float64(n) * float64(n) / best.Seconds()

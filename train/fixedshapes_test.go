@@ -37,14 +37,7 @@ func TestFixedShapesLeaveTheGradients(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					all := map[string]*torch.Tensor{}
-					for _, p := range m.Student.Path.Params() {
-						if g := p.Grad(); g != nil {
-							all[p.Name] = g
-						}
-						p.SetGrad(nil)
-					}
-					return res, all
+					return res, takeGradients(m)
 				}
 				name := fmt.Sprintf("%s %+v", arch, w)
 				want, wantGrads := gradients(false, memoryBatch())
@@ -78,14 +71,7 @@ func TestFixedShapesInHalfPrecision(t *testing.T) {
 				if _, err := s.Gradients(b, method.Temps{Cls: .05, Patch: .06}, rng.Seed(4).Stream("noise")); err != nil {
 					t.Fatal(err)
 				}
-				all := map[string]*torch.Tensor{}
-				for _, p := range m.Student.Path.Params() {
-					if g := p.Grad(); g != nil {
-						all[p.Name] = g
-					}
-					p.SetGrad(nil)
-				}
-				return all
+				return takeGradients(m)
 			}
 			want := gradients(false, memoryBatch())
 			for name, g := range gradients(true, filled(memoryBatch())) {

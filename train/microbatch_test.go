@@ -147,6 +147,18 @@ func TestSavingsLeaveTheGradients(t *testing.T) {
 	}
 }
 
+// takeGradients takes the gradients from the parameters of the student that have one, by their names.
+func takeGradients(m *method.Model) map[string]*torch.Tensor {
+	all := map[string]*torch.Tensor{}
+	for _, p := range m.Student.Path.Params() {
+		if g := p.Grad(); g != nil {
+			all[p.Name] = g
+		}
+		p.SetGrad(nil)
+	}
+	return all
+}
+
 // TestSavingsInHalfPrecision: weights that are cast once for several passes still get all of their
 // gradients. Sums differ by bfloat16's rounding: blocks that run again cast their weights again, and
 // global and local crops are then summed in float32.
@@ -162,14 +174,7 @@ func TestSavingsInHalfPrecision(t *testing.T) {
 				if _, err := s.Gradients(memoryBatch(), temps, rng.Seed(4).Stream("noise")); err != nil {
 					t.Fatal(err)
 				}
-				all := map[string]*torch.Tensor{}
-				for _, p := range m.Student.Path.Params() {
-					if g := p.Grad(); g != nil {
-						all[p.Name] = g
-					}
-					p.SetGrad(nil)
-				}
-				return all
+				return takeGradients(m)
 			}
 			want := gradients(saving{})
 			for _, w := range []saving{{recompute: true}, {micro: 2}, {micro: 2, recompute: true, chunk: 6}} {
