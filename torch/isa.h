@@ -46,4 +46,13 @@ inline bool fast_dots() {
 #endif
 }
 
+// half_products reports whether oneDNN, and so libtorch, multiplies bfloat16 with sums in float32.
+inline bool half_products() {
+#if defined(__x86_64__) && defined(__GNUC__)
+	return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#else
+	return true;
+#endif
+}
+
 } // namespace

@@ -42,10 +42,18 @@ const ib::Layers *layers_for(const at::Tensor &x, const at::Tensor &w, const at:
 // taken is x as the kernels take it.
 at::Tensor taken(const at::Tensor &x) { return x.to(mixed() ? at::kBFloat16 : at::kFloat).contiguous(); }
 
+// engine_linear is libtorch's. Where oneDNN has no bfloat16, libtorch would multiply and sum in it, a tenth off after a
+// thousand rows; so there the factors are float32.
+at::Tensor engine_linear(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b) {
+	if (!x.device().is_cpu() || !mixed() || half_products()) return at::linear(x, w, b);
+	c10::impl::ExcludeDispatchKeyGuard as_they_are(c10::DispatchKey::AutocastCPU);
+	return at::linear(x.to(at::kFloat), w.to(at::kFloat), b.defined() ? b.to(at::kFloat) : b).to(at::kBFloat16);
+}
+
 at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const c10::optional<at::Tensor> &bias) {
 	const at::Tensor b = bias.has_value() ? *bias : at::Tensor();
 	if (const auto *layers = layers_for(x, w, b)) return layers->linear(taken(x), w, b);
-	return at::linear(x, w, bias);
+	return engine_linear(x, w, b);
 }
 
 // mlp returns GELU(x W1^T + b1) W2^T + b2.
@@ -53,7 +61,7 @@ at::Tensor mlp(const at::Tensor &x, const at::Tensor &w1, const at::Tensor &b1, 
 	const auto *layers = layers_for(x, w1, b1);
 	if (layers != nullptr && suits(w2, b2) && w2.size(1) == w1.size(0)) return layers->mlp(taken(x), w1, b1, w2, b2);
 	static auto gelu = c10::Dispatcher::singleton().findSchemaOrThrow("ibot::gelu", "").typed<at::Tensor(const at::Tensor &)>();
-	return at::linear(gelu.call(at::linear(x, w1, b1)), w2, b2);
+	return engine_linear(gelu.call(engine_linear(x, w1, b1)), w2, b2);
 }
 
 TORCH_LIBRARY_FRAGMENT(ibot, m) {

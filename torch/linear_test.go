@@ -14,27 +14,28 @@ import (
 // linears are the operators of linear.cpp with their plain forms, each of x (M, 64), w1 (96, 64), b1, w2 (32, 96) and b2.
 var linears = []struct {
 	name         string
+	engine       bool // the kernels do not take the sizes, so products are libtorch's
 	fused, plain func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor
 }{
 	{
-		"Linear",
+		"Linear", false,
 		func(x, w1, b1, _, _ *torch.Tensor) *torch.Tensor { return x.Linear(w1, b1) },
 		func(x, w1, b1, _, _ *torch.Tensor) *torch.Tensor { return torch.Call("aten::linear", x, w1, b1)[0] },
 	},
 	{
-		"Linear without bias",
+		"Linear without bias", false,
 		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor { return x.Linear(w1, nil) },
 		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor { return torch.Call("aten::linear", x, w1, nil)[0] },
 	},
 	{
-		"Linear of half a weight", // 48 outputs, which the kernels do not take
+		"Linear of half a weight", true, // 48 outputs
 		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor { return x.Linear(w1.Slice(0, 0, 48), nil) },
 		func(x, w1, _, _, _ *torch.Tensor) *torch.Tensor {
 			return torch.Call("aten::linear", x, w1.Slice(0, 0, 48), nil)[0]
 		},
 	},
 	{
-		"MLP",
+		"MLP", false,
 		func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor { return x.MLP(w1, b1, w2, b2) },
 		func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor {
 			hidden := torch.Call("aten::gelu", torch.Call("aten::linear", x, w1, b1)[0])[0]
@@ -109,6 +110,9 @@ func TestLayersAreTheSameForAnyNumberOfThreads(t *testing.T) {
 	noLeak(t)
 	defer torch.SetThreads(torch.Threads())
 	for _, l := range linears {
+		if l.engine {
+			continue // oneDNN sums in another order with each number of threads
+		}
 		for _, precision := range []torch.DType{torch.Float32, torch.BFloat16} {
 			torch.SetThreads(1)
 			want, wantGrads := runLayer(1500, precision, l.fused)
