@@ -11,13 +11,12 @@
 constexpr int64_t SIDE = 32;          // of a tile
 constexpr int64_t TILE = SIDE * SIDE; // its values
 constexpr int64_t ROUND = 4;          // blocks that meet a panel one after the other
-constexpr int64_t PART = 8;           // tiles of the inner axis at most that they are summed over meanwhile
 
 inline int64_t blocks_of(int64_t rows) { return (rows + SIDE - 1) / SIDE; }
 
 // group_of is how many blocks of rows of C floats the second cache holds beside what they meet.
 inline int64_t group_of(int64_t C) {
-	const int64_t n = (5 << 18) / (SIDE * C * 4);
+	const int64_t n = caches().second * 5 / 8 / (SIDE * C * 4);
 	return n < 2 ? 2 : n > 32 ? 32 : n;
 }
 
@@ -49,16 +48,21 @@ template <bool by_column>
 inline void block(const float *a, int64_t a_step, const float *b, int64_t b_step, int64_t steps, float *c, int64_t row, bool add) {
 	constexpr int R = ROWS == 12 ? 11 : 6;
 	constexpr int64_t down = by_column ? 1 : SIDE; // from a row of the result to the next, in a
+	constexpr int64_t strips = (SIDE + R - 1) / R, least = SIDE / strips, higher = SIDE % strips; // so many have a row more
 	for (int64_t j = 0; j < SIDE; j += 2 * WIDTH) {
 		int64_t r = 0;
-		for (; r + R <= SIDE; r += R) strip<R, by_column>(a + r * down, a_step, b + j, b_step, steps, c + r * row + j, row, add);
-		strip<SIDE % R, by_column>(a + r * down, a_step, b + j, b_step, steps, c + r * row + j, row, add);
+		for (; r < higher * (least + 1); r += least + 1) strip<least + 1, by_column>(a + r * down, a_step, b + j, b_step, steps, c + r * row + j, row, add);
+		for (; r < SIDE; r += least) strip<least, by_column>(a + r * down, a_step, b + j, b_step, steps, c + r * row + j, row, add);
 	}
 }
 
-// part_of is how many tiles of the inner axis, of so many, are summed at once, so that a panel's stay in the nearest cache.
+// most is how many tiles of the inner axis are summed at once at most: those of a panel and those that they meet stay in the
+// nearest cache.
+inline int64_t most() { return caches().nearest / (2 * TILE * 4); }
+
+// part_of is how many tiles of the inner axis, of so many, are summed at once.
 inline int64_t part_of(int64_t steps) {
-	const int64_t parts = (steps + PART - 1) / PART;
+	const int64_t parts = (steps + most() - 1) / most();
 	return (steps + parts - 1) / parts;
 }
 
@@ -264,12 +268,13 @@ inline const float *floats_of(const BFloat16 *tiles, int64_t C, int64_t steps, f
 
 // gradient_scratch is how many floats weight_gradient takes of scratch.
 inline int64_t gradient_scratch(const float *, int64_t) { return 0; }
-inline int64_t gradient_scratch(const BFloat16 *, int64_t blocks) { return (ROUND * blocks + PART) * TILE; }
+inline int64_t gradient_scratch(const BFloat16 *, int64_t blocks) { return (ROUND * blocks + most()) * TILE; }
 
 // weight_gradient stores rows 32 [from_n, to_n) and columns 32 [from_k, to_k) of dW (N, K) = dy^T x, of factors in tiles, so
-// many blocks of them each.
+// many blocks of them each. What is summed meanwhile, and what it is made of, stays in the second cache.
 template <class T>
 void weight_gradient(const T *dy, const T *x, float *dw, int64_t blocks, int64_t N, int64_t K, int64_t from_n, int64_t to_n, int64_t from_k, int64_t to_k, float *scratch) {
+	constexpr int64_t columns = 12;
 	float *of_x = scratch + ROUND * blocks * TILE;
 	const int64_t part = part_of(blocks);
 	for (int64_t first = from_n; first < to_n; first += ROUND) {
@@ -277,12 +282,15 @@ void weight_gradient(const T *dy, const T *x, float *dw, int64_t blocks, int64_t
 		const float *a[ROUND];
 		int64_t a_step = 0, b_step = 0;
 		for (int64_t n = first; n < last; n++) a[n - first] = floats_of(dy + n * TILE, N, blocks, scratch + (n - first) * blocks * TILE, a_step);
-		for (int64_t k = from_k; k < to_k; k++) {
+		for (int64_t left = from_k; left < to_k; left += columns) {
+			const int64_t right = smaller(left + columns, to_k);
 			for (int64_t m = 0; m < blocks; m += part) {
 				const int64_t count = smaller(part, blocks - m);
-				const float *b = floats_of(x + m * SIDE * K + k * TILE, K, count, of_x, b_step);
-				for (int64_t n = first; n < last; n++) {
-					block<true>(a[n - first] + m * a_step, a_step, b, b_step, count, dw + n * SIDE * K + k * SIDE, K, m > 0);
+				for (int64_t k = left; k < right; k++) {
+					const float *b = floats_of(x + m * SIDE * K + k * TILE, K, count, of_x, b_step);
+					for (int64_t n = first; n < last; n++) {
+						block<true>(a[n - first] + m * a_step, a_step, b, b_step, count, dw + n * SIDE * K + k * SIDE, K, m > 0);
+					}
 				}
 			}
 		}

@@ -5,6 +5,7 @@
 // are; an MLP keeps what GELU is taken of, and never what it gives.
 
 #include "linear.h"
+#include "caches.h"
 #include "isa.h"
 #include "node.h"
 #include "packs.h"
