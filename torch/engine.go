@@ -41,6 +41,18 @@ func SetThreads(n int) { C.ib_set_threads(C.int32_t(n)) }
 // Threads returns how many threads an operator on the CPU uses.
 func Threads() int { return int(C.ib_threads()) }
 
+// LimitThreads has the operators on the CPU that the goroutine calls use n threads, until it calls the function that is
+// returned. That is much faster than [SetThreads] twice.
+func LimitThreads(n int) (end func()) {
+	runtime.LockOSThread()
+	was := C.ib_threads()
+	C.ib_set_threads_here(C.int32_t(n))
+	return func() {
+		C.ib_set_threads_here(was)
+		runtime.UnlockOSThread()
+	}
+}
+
 func init() {
 	// Debian's libtorch starts with one thread, whatever the machine has.
 	SetThreads(runtime.NumCPU())

@@ -110,6 +110,7 @@ const char *ib_version(void);
 char *ib_show_config(void); // malloc'd
 void ib_set_threads(int32_t n);
 int32_t ib_threads(void);
+void ib_set_threads_here(int32_t n); // for operators that the calling OS thread starts
 char *ib_load_cuda(void); // malloc'd reason, or NULL: loaded
 int32_t ib_cuda_count(void);
 char *ib_gemm(void); // static: which library runs float32 products

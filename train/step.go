@@ -90,8 +90,7 @@ func (s *Stepper) Step(in method.Images, r Rates, noise *rng.Stream) (Result, er
 func (s *Stepper) Start(in method.Images, r Rates, noise *rng.Stream) (*Started, error) {
 	defer optim.ZeroGrad(s.params) // gradients are no use to anyone else, and take memory
 	if s.Threads > 0 {
-		defer torch.SetThreads(torch.Threads())
-		torch.SetThreads(s.Threads)
+		defer torch.LimitThreads(s.Threads)()
 	}
 	if s.Late {
 		s.Scaler.toDevice(s.Device)
