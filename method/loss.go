@@ -113,6 +113,9 @@ func (l *Loss) Update(t Teacher, skip *torch.Tensor) {
 	})
 }
 
+// MeasuredScalars is how many numbers of [Terms.Measured] come before the clusters.
+const MeasuredScalars = 5
+
 // Measured joins what a batch measured to one vector (5+B) without history, so that it is read at once: the loss, its two
 // terms, agreement, entropy, clusters, which float32 holds exactly.
 func (t Terms) Measured() (all *torch.Tensor) {

@@ -68,6 +68,9 @@ type Plan struct {
 	branches []branch
 }
 
+// Of reports whether p is the plan of a batch of so many images.
+func (p Plan) Of(images int) bool { return p.images == images }
+
 // NewDrops returns the dropped branches of a batch of images, drawn from noise as they are needed.
 func NewDrops(noise *rng.Stream, images int) *Drops {
 	return &Drops{noise: noise, images: images, to: images}
@@ -106,7 +109,7 @@ func (d *Drops) Plan() Plan { return Plan{d.images, d.plan} }
 // Ahead draws all branches of a plan, as a pass would come to them, and brings them to the device at once. It comes before
 // any pass, and what it makes belongs to the scope that it is called in. The plan of a batch of another size is of no use.
 func (d *Drops) Ahead(plan Plan, device torch.Device) {
-	if plan.images != d.images {
+	if !plan.Of(d.images) {
 		return
 	}
 	var weights []float32
@@ -120,6 +123,12 @@ func (d *Drops) Ahead(plan Plan, device torch.Device) {
 		d.ahead = torch.NewOn(device, weights, len(weights))
 	}
 }
+
+// Drawn is what [Drops.Ahead] brought to the device; nil: nothing.
+func (d *Drops) Drawn() *torch.Tensor { return d.ahead }
+
+// SetDrawn has passes read t in place of what was drawn ahead.
+func (d *Drops) SetDrawn(t *torch.Tensor) { d.ahead = t }
 
 // weightOf is what a branch counts.
 func weightOf(dropped bool, p float64) float32 {

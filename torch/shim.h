@@ -76,6 +76,14 @@ ib_result ib_read_later(ib_tensor t, ib_tensor *host, ib_event *event);
 ib_result ib_event_over(ib_event event, int32_t *over);
 void ib_event_free(ib_event event);
 
+// ib_graph_begin records what the calling thread asks of a CUDA device, without it being done, until ib_graph_end. Graphs that share
+// memory are never at work at the same time. Where *out is not NULL it is to be freed, whatever the error; that waits for the device.
+typedef void *ib_graph;
+ib_result ib_graph_begin(int32_t device_type, int32_t device_index, ib_graph shared_or_null, ib_graph *out);
+ib_result ib_graph_end(ib_graph g);
+ib_result ib_graph_replay(ib_graph g);
+void ib_graph_free(ib_graph g);
+
 void ib_free(ib_tensor *handles, int64_t n);
 int32_t ib_dtype(ib_tensor t);
 int32_t ib_ndim(ib_tensor t);

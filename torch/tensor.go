@@ -126,6 +126,7 @@ func New[T element](data []T, shape ...int) *Tensor {
 // NewOn is [New] on the device d. A CUDA device fetches the copy on its own, in the order of what it was told to do:
 // nothing here waits for it.
 func NewOn[T element](d Device, data []T, shape ...int) *Tensor {
+	notRecorded("to_device")
 	if d.Type == CPUType {
 		return New(data, shape...)
 	}
@@ -156,6 +157,7 @@ func sizesOf(shape []int) []C.int64_t {
 }
 
 func fromHost(data unsafe.Pointer, nbytes int, dtype DType, shape []int) *Tensor {
+	notRecorded("from_host")
 	sizes := sizesOf(shape)
 	var out C.ib_tensor
 	r := C.ib_from_host(data, C.int64_t(nbytes), C.int32_t(dtype), &sizes[0], C.int32_t(len(shape)), &out)
@@ -177,6 +179,7 @@ func Fill[T element](t *Tensor, data []T) {
 // FillBytes overwrites t with data: little endian, row-major. Where t is on a CUDA device it does not wait for that, and data
 // may change at once.
 func (t *Tensor) FillBytes(data []byte) {
+	notRecorded("fill")
 	var p unsafe.Pointer
 	if len(data) > 0 {
 		p = unsafe.Pointer(&data[0])
@@ -216,6 +219,7 @@ var reads atomic.Int64
 func Reads() int { return int(reads.Load()) }
 
 func (t *Tensor) readInto(p unsafe.Pointer, nbytes int) {
+	notRecorded("to_host")
 	reads.Add(1)
 	Scope(func() {
 		c := t.ToDevice(CPU).Contiguous()

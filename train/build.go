@@ -123,6 +123,9 @@ func (c Config) stepper(m *method.Model, d torch.Device) (*Stepper, error) {
 		return nil, err
 	}
 	c.Saving().apply(s)
+	if c.CUDAGraphs {
+		s.graphs = &graphs{}
+	}
 	s.Threads = c.threads(m.Student.Path.Count())
 	debug.FreeOSMemory() // initial weights were drawn in Go's memory, which a step has no use for
 	return s, nil

@@ -16,6 +16,7 @@ type Config struct {
 	Recipe      string `name:"recipe" arg:"NAME" help:"settings to start from; ibot recipes lists them"`
 	File        string `name:"config" arg:"FILE" help:"YAML file with settings, above those of the recipe and below flags"`
 	Device      string `name:"device" arg:"auto|cpu|cuda[:N]" help:"where to compute"`
+	CUDAGraphs  bool   `name:"cuda_graphs" arg:"BOOL" help:"on a CUDA device, record forward and backward pass as graphs, one for each shape of a batch, which the driver starts at once. Each is held against a plain pass before it is used. Takes memory for a second pass, and has not been tried on a GPU yet"`
 	Precision   string `name:"precision" choices:"fp32,bf16,fp16,auto" help:"numbers of the matrix products; weights, head output and loss are fp32 in any case. fp16 is for CUDA, with a scaled loss; auto: what large products are fastest in on this machine"`
 	Resume      string `name:"resume" arg:"auto|never|FILE" help:"auto: go on from the latest checkpoint in RUN, if there is one; never: start anew; or the checkpoint to go on from"`
 	Steps       int    `name:"steps" range:"[0,)" help:"stop when the run has made N optimizer steps in all, counted from its very start; 0: at the end of all epochs. Schedules are laid over the epochs in any case"`

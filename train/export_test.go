@@ -1,6 +1,7 @@
 package train
 
 import (
+	"math"
 	"testing"
 
 	"ibot/method"
@@ -66,3 +67,61 @@ func (f Footprint) Fits(limit float64, parts bool) (Saving, bool, float64) {
 
 // Cost is what a plan costs.
 func (f Footprint) Cost(s Saving) float64 { return f.f.cost(s) }
+
+// Recorder has passes recorded on the CPU: what was recorded is computed again at each replay, to where it lay at first.
+type Recorder struct {
+	Recorded, Replayed int
+	Fail               error                     // of recording
+	Spoil              func(out []*torch.Tensor) // what a replay leaves
+	Stopped            error                     // why graphs are used no more
+}
+
+// RecordOnTheCPU has s record its passes.
+func RecordOnTheCPU(t *testing.T, s *Stepper) *Recorder {
+	r := &Recorder{}
+	was := record
+	t.Cleanup(func() { record = was })
+	record = func(_ torch.Device, _ recorded, f func() []*torch.Tensor) (recorded, []*torch.Tensor, error) {
+		if r.Fail != nil {
+			return nil, nil, r.Fail
+		}
+		r.Recorded++
+		var out []*torch.Tensor
+		torch.Recording(func() { out = f() })
+		for _, o := range out { // which has no values yet
+			if o != nil {
+				o.Fill_(math.NaN())
+			}
+		}
+		return &cpuGraph{r, f, out}, out, nil
+	}
+	s.graphs = &graphs{note: func(why error) { r.Stopped = why }}
+	return r
+}
+
+type cpuGraph struct {
+	of  *Recorder
+	f   func() []*torch.Tensor
+	out []*torch.Tensor
+}
+
+func (g *cpuGraph) Replay() {
+	g.of.Replayed++
+	torch.Scope(func() {
+		var again []*torch.Tensor
+		torch.Recording(func() { again = g.f() })
+		torch.NoGrad(func() {
+			for i, o := range g.out {
+				if o != nil {
+					o.Copy_(again[i])
+				}
+			}
+			if g.of.Spoil != nil {
+				g.of.Spoil(g.out)
+			}
+		})
+		free(again)
+	})
+}
+
+func (g *cpuGraph) Free() {}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ibot/method"
 	"ibot/torch"
 )
 
@@ -31,7 +32,7 @@ func (m *measured) add(part []float32, share float64) error {
 	m.Patch += share * patch
 	m.Agreement += share * float64(part[3])
 	m.Entropy += share * float64(part[4])
-	for _, c := range part[5:] {
+	for _, c := range part[method.MeasuredScalars:] {
 		m.Clusters = append(m.Clusters, int(c))
 	}
 	return nil

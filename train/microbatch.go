@@ -26,6 +26,10 @@ func (s *Stepper) gradients(in method.Images, temps method.Temps, drops *nn.Drop
 			return m, whole, err
 		}
 		optim.ZeroGrad(s.params)
+		if s.graphs.holds() {
+			s.graphs.stop(err)
+			continue
+		}
 		if err := s.shrink(in.Len(), err); err != nil {
 			return m, whole, err
 		}
@@ -75,12 +79,11 @@ func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Dro
 		for from := 0; from < B && err == nil; from += size {
 			to := min(from+size, B)
 			err = torch.Run(func() error {
-				drops.Begin(from, to)
-				return s.accumulatePart(in.Part(from, to), float64(to-from)/float64(B), temps, drops, m, whole)
+				return s.accumulatePart(in.Part(from, to), span{from, to, B}, temps, drops, m, whole)
 			})
 		}
 	}
-	if s.Recompute { // weights cast without gradients, for the first run of a block, must not serve the second
+	if s.Recompute || s.graphs.suit(s, B) { // weights cast without gradients, or once, must not serve a second run
 		parts()
 	} else { // one autocast around all casts the weights once
 		torch.Autocast(s.Device, s.Precision, parts)
@@ -88,21 +91,83 @@ func (s *Stepper) accumulate(in method.Images, temps method.Temps, drops *nn.Dro
 	return m, whole, err
 }
 
-// accumulatePart adds the gradients of a part of a batch that is the given share of it, what it
-// measured and the teacher's means.
-func (s *Stepper) accumulatePart(b method.Batch, share float64, temps method.Temps, drops *nn.Drops, m *measured, whole method.Teacher) error {
-	mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute, FixedShapes: s.FixedShapes}
-	var terms method.Terms
-	var teacher method.Teacher
-	torch.Autocast(s.Device, s.Precision, func() { terms, teacher = s.Model.Forward(mode, b, temps) })
+// span is a part of a batch: images from (included) to to (excluded) of so many.
+type span struct{ from, to, of int }
+
+func (p span) share() float64 { return float64(p.to-p.from) / float64(p.of) }
+
+// accumulatePart adds the gradients of a part of a batch, what it measured and the teacher's means.
+func (s *Stepper) accumulatePart(b method.Batch, of span, temps method.Temps, drops *nn.Drops, m *measured, whole method.Teacher) error {
+	if s.graphs.suit(s, of.of) {
+		s.accumulateRecorded(b, of, temps, drops, m, whole)
+		return nil
+	}
+	terms, teacher := s.forward(b, of, temps, drops)
 	if s.Late {
-		m.later(terms.Measured(), share)
-	} else if err := m.add(terms.Measured().Floats(), share); err != nil {
+		m.later(terms.Measured(), of.share())
+	} else if err := m.add(terms.Measured().Floats(), of.share()); err != nil {
 		return &NonFinite{err.Error() + s.suspect(b)}
 	}
-	s.Model.Begin("backward")
-	// Gradients have the types of the forward pass, without casts of their own.
-	torch.Autocast(s.Device, torch.Float32, func() { s.Scaler.scaled(terms.Loss, share).Backward() })
-	whole.AddMeans(teacher, share)
+	s.backward(terms.Loss, of.share())
+	whole.AddMeans(teacher, of.share())
 	return nil
+}
+
+func (s *Stepper) forward(b method.Batch, of span, temps method.Temps, drops *nn.Drops) (terms method.Terms, teacher method.Teacher) {
+	drops.Begin(of.from, of.to)
+	mode := nn.Mode{Train: true, Drops: drops, Recompute: s.Recompute, FixedShapes: s.FixedShapes}
+	torch.Autocast(s.Device, s.Precision, func() { terms, teacher = s.Model.Forward(mode, b, temps) })
+	return terms, teacher
+}
+
+// backward adds the gradients of the given share of the loss to those at the parameters. They have the types of the forward pass, without
+// casts of their own.
+func (s *Stepper) backward(loss *torch.Tensor, share float64) {
+	s.Model.Begin("backward")
+	torch.Autocast(s.Device, torch.Float32, func() { s.Scaler.scaled(loss, share).Backward() })
+}
+
+// pass makes forward and backward pass over a part of a batch, and returns what it measured, the teacher's two means and, from firstGradient on, the
+// gradients, which it leaves nowhere else. There are none at the parameters before.
+func (s *Stepper) pass(b method.Batch, of span, temps method.Temps, drops *nn.Drops) []*torch.Tensor {
+	return torch.TidyAll(func() []*torch.Tensor { // nothing is left that goes back to the parameters: what is recorded goes its own way
+		terms, teacher := s.forward(b, of, temps, drops)
+		out := []*torch.Tensor{terms.Measured(), teacher.ClsMean, teacher.PatchMean}
+		s.backward(terms.Loss, of.share())
+		return append(out, s.takeGradients()...)
+	})
+}
+
+const firstGradient = 3 // of what [Stepper.pass] returns
+
+// takeGradients takes the gradients away from the parameters; of one without, it is nil.
+func (s *Stepper) takeGradients() []*torch.Tensor {
+	var all []*torch.Tensor
+	for _, p := range s.params {
+		all = append(all, p.Grad())
+		p.SetGrad(nil)
+	}
+	return all
+}
+
+// accumulateRecorded is [Stepper.accumulatePart] by a recorded pass.
+func (s *Stepper) accumulateRecorded(b method.Batch, of span, temps method.Temps, drops *nn.Drops, m *measured, whole method.Teacher) {
+	before := s.takeGradients() // of other parts of the batch
+	out, own := s.graphs.run(s, b, of, temps, drops)
+	m.later(out[0].Clone(), of.share())
+	whole.AddMeans(method.Teacher{ClsMean: out[1], PatchMean: out[2]}, of.share())
+	torch.NoGrad(func() {
+		for i, p := range s.params {
+			g := out[firstGradient+i]
+			switch {
+			case before[i] == nil && g != nil && !own && of.share() < 1:
+				g = g.Clone()
+			case before[i] != nil && g != nil:
+				g = before[i].AddScaled_(g, 1)
+			case g == nil:
+				g = before[i]
+			}
+			p.SetGrad(g)
+		}
+	})
 }

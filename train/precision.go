@@ -2,6 +2,7 @@ package train
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -13,8 +14,11 @@ import (
 // between them gains less.
 const worthHalf = 1.5
 
-// CheckPrecision reports a precision that device d cannot train in.
-func (c Config) CheckPrecision(d torch.Device) error {
+// CheckDevice reports a setting that device d cannot train with.
+func (c Config) CheckDevice(d torch.Device) error {
+	if c.CUDAGraphs && d.Type != torch.CUDAType {
+		return fmt.Errorf("train: cuda_graphs is for CUDA devices, and this run is on %s; use --cuda_graphs false", d)
+	}
 	if c.Precision == "fp16" && d.Type == torch.CPUType {
 		return errors.New("train: precision fp16 is for CUDA devices, and this run is on the CPU; use --precision bf16, fp32 or auto")
 	}
@@ -25,7 +29,7 @@ func (c Config) CheckPrecision(d torch.Device) error {
 // the machine is fastest in.
 func (r *run) choosePrecision(d torch.Device) error {
 	c := &r.Config
-	if err := c.CheckPrecision(d); err != nil || c.Precision != "auto" {
+	if err := c.CheckDevice(d); err != nil || c.Precision != "auto" {
 		return err
 	}
 	before := Config{}

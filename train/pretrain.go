@@ -109,6 +109,11 @@ func (r *run) open() (err error) {
 	r.stepper.Shrunk = func(from, to int) {
 		r.Log.Warn("out of memory: the step is made again with smaller micro-batches", "images", from, "now", to)
 	}
+	if r.stepper.graphs != nil {
+		r.stepper.graphs.note = func(why error) {
+			r.Log.Warn("cuda_graphs: steps go on without graphs", "because", why)
+		}
+	}
 	if err := r.fit(); err != nil {
 		return err
 	}

@@ -28,8 +28,9 @@ type Stepper struct {
 	// Late is whether nothing is read from the device before a step is queued as a whole: the device itself leaves everything
 	// as it is where the numbers are not finite. It is so on a GPU, where the engine can do it.
 	Late        bool
-	FixedShapes bool // see [nn.Mode]; so on a GPU
-	Threads     int  // of an operator on the CPU; 0: as many as the engine is set to
+	FixedShapes bool    // see [nn.Mode]; so on a GPU
+	graphs      *graphs // of recorded passes; nil: none are recorded
+	Threads     int     // of an operator on the CPU; 0: as many as the engine is set to
 	params      []optim.Param
 	plan        nn.Plan // of the paths that a step draws, known from the one before
 }
@@ -59,6 +60,7 @@ var worksAlone = func(d torch.Device) bool { return d.Type == torch.CUDAType }
 func (s *Stepper) Free() {
 	s.Optimizer.Free()
 	s.Scaler.free()
+	s.graphs.free()
 }
 
 // Result is what a step measured.

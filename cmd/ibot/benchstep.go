@@ -47,6 +47,7 @@ func newBenchStepVerb() *cobra.Command {
 		Micro     int    `name:"micro_batch" range:"[0,)" help:"images that go forward and backward at once; 0: all"`
 		Recompute bool   `name:"recompute" arg:"BOOL" help:"compute the activations of blocks again in the backward pass"`
 		HeadChunk int    `name:"head_chunk" arg:"ROWS" range:"[0,)" help:"tokens whose outputs exist at a time; 0: all"`
+		Graphs    bool   `name:"cuda_graphs" arg:"BOOL" help:"forward and backward pass as CUDA graphs"`
 		Rounds    int    `name:"rounds" range:"[1,)" help:"steps to time; the median counts"`
 		Compare   string `name:"compare" arg:"FILE" help:"an earlier result (--json) to print beside this one"`
 		JSON      bool   `name:"json" help:"print one JSON object"`
@@ -72,7 +73,7 @@ func newBenchStepVerb() *cobra.Command {
 			return err
 		}
 		c.Arch, c.BatchSize, c.Precision = cmp.Or(flags.Arch, c.Arch), flags.Batch, flags.Precision
-		c.MicroBatch, c.Recompute, c.HeadChunk = flags.Micro, flags.Recompute, flags.HeadChunk
+		c.MicroBatch, c.Recompute, c.HeadChunk, c.CUDAGraphs = flags.Micro, flags.Recompute, flags.HeadChunk, flags.Graphs
 		if _, err := c.Resolve(backbone.Names()); err != nil {
 			return usageError{err}
 		}
@@ -84,7 +85,7 @@ func newBenchStepVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := c.CheckPrecision(device); err != nil {
+		if err := c.CheckDevice(device); err != nil {
 			return err
 		}
 		r := stepReport{

@@ -81,7 +81,7 @@ func pretrain(ctx context.Context, c train.Config, notes []string, stderr io.Wri
 	}
 	device, err := torch.ParseDevice(c.Device)
 	if err == nil {
-		err = c.CheckPrecision(device)
+		err = c.CheckDevice(device)
 	}
 	if err != nil {
 		return train.Summary{}, err // before the images are looked at
