@@ -3,6 +3,7 @@
 // The class that records is libtorch's, of its CUDA library. Its headers want CUDA's, which this program is compiled without, so its
 // functions are looked up by name where the library is there, and an object lies in memory of ours that is larger than it.
 
+#include "guarded.h"
 #include "shim.h"
 
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -10,10 +11,9 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace {
@@ -92,38 +92,24 @@ struct Graph {
 	}
 };
 
-template <class F>
-ib_result guarded(F f) {
-	ib_result r{nullptr, ib_scope(), 0, 0};
-	try {
-		f();
-	} catch (const std::exception &e) {
-		std::string message = e.what();
-		message = message.substr(0, message.find("\nException raised from"));
-		r.oom = message.find("out of memory") != std::string::npos;
-		r.err = strdup(message.c_str());
-	} catch (...) {
-		r.err = strdup("unknown C++ exception");
-	}
-	return r;
-}
-
 } // namespace
 
 ib_result ib_graph_begin(int32_t device_type, int32_t device_index, ib_graph shared, ib_graph *out) {
 	return guarded([&] {
+		functions(); // are there, before anything is asked of the device
 		auto *g = new Graph(c10::Device(static_cast<c10::DeviceType>(device_type), static_cast<c10::DeviceIndex>(device_index)));
 		*out = g;
 		g->begin(static_cast<const Graph *>(shared));
+		return 0;
 	});
 }
 
 ib_result ib_graph_end(ib_graph g) {
-	return guarded([&] { static_cast<Graph *>(g)->end(); });
+	return guarded([&] { return static_cast<Graph *>(g)->end(), 0; });
 }
 
 ib_result ib_graph_replay(ib_graph g) {
-	return guarded([&] { functions().replay(static_cast<Graph *>(g)->object); });
+	return guarded([&] { return functions().replay(static_cast<Graph *>(g)->object), 0; });
 }
 
 void ib_graph_free(ib_graph g) { delete static_cast<Graph *>(g); }

@@ -3,6 +3,7 @@
 // against libtorch 1.13 to 2.11.
 
 #include "shim.h"
+#include "guarded.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -40,44 +41,6 @@ at::Tensor borrow(ib_tensor handle) {
 
 ib_tensor release(at::Tensor t) {
 	return t.defined() ? static_cast<ib_tensor>(t.unsafeReleaseTensorImpl()) : nullptr;
-}
-
-char *copy(const std::string &s) { return strdup(s.c_str()); }
-
-// first_lines drops the C++ backtrace that libtorch appends to its messages.
-std::string first_lines(std::string msg) {
-	for (const char *mark : {"\nException raised from", "\n\nDebug information", "\nCUDA kernel errors might"}) {
-		auto at = msg.find(mark);
-		if (at != std::string::npos) msg.resize(at);
-	}
-	return msg;
-}
-
-bool looks_like_oom(const std::string &msg) {
-	return msg.find("out of memory") != std::string::npos || msg.find("can't allocate memory") != std::string::npos ||
-		msg.find("not enough memory") != std::string::npos;
-}
-
-template <class F>
-ib_result guarded(F f) {
-	ib_result r{nullptr, current_scope, 0, 0};
-	try {
-		r.n = f();
-	} catch (const c10::Error &e) {
-		std::string msg = first_lines(e.what_without_backtrace());
-		r.oom = looks_like_oom(msg);
-		r.err = copy(msg);
-	} catch (const std::bad_alloc &) {
-		r.oom = 1;
-		r.err = copy("out of memory");
-	} catch (const std::exception &e) {
-		std::string msg = first_lines(e.what());
-		r.oom = looks_like_oom(msg);
-		r.err = copy(msg);
-	} catch (...) {
-		r.err = copy("unknown C++ exception");
-	}
-	return r;
 }
 
 struct Op {
