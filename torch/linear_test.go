@@ -151,6 +151,12 @@ func TestPackedWeightsFollowTheWeight(t *testing.T) {
 				expect("LerpAll_", 48)
 				w.MulScalar_(2)
 				expect("MulScalar_", 96)
+				if torch.CanSkipAdamW() {
+					zero := func() []*torch.Tensor { return []*torch.Tensor{w.ZerosLike()} }
+					none := torch.Zeros(torch.Float32, torch.CPU)
+					torch.AdamWUnless_(none, []*torch.Tensor{w}, []*torch.Tensor{g}, zero(), zero(), []*torch.Tensor{none.Clone()}, 1, 0, torch.AdamWFactors{Beta1: .9, Beta2: .999, Eps: 1e-8})
+					expect("AdamWUnless_", 64)
+				}
 				w.Free()
 				w = torch.Ones(torch.Float32, torch.CPU, 32, 32)
 				expect("making another", 32)

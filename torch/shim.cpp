@@ -262,6 +262,10 @@ void ib_free(ib_tensor *handles, int64_t n) {
 	for (int64_t k = 0; k < n; k++) TensorPtr::reclaim(static_cast<at::TensorImpl *>(handles[k])).reset();
 }
 
+void ib_changed(const ib_tensor *handles, int64_t n) {
+	for (int64_t k = 0; k < n; k++) static_cast<at::TensorImpl *>(handles[k])->bump_version();
+}
+
 int32_t ib_dtype(ib_tensor t) { return static_cast<int32_t>(borrow(t).scalar_type()); }
 int32_t ib_ndim(ib_tensor t) { return static_cast<int32_t>(borrow(t).dim()); }
 int32_t ib_is_contiguous(ib_tensor t) { return borrow(t).is_contiguous(); }

@@ -85,6 +85,7 @@ ib_result ib_graph_replay(ib_graph g);
 void ib_graph_free(ib_graph g);
 
 void ib_free(ib_tensor *handles, int64_t n);
+void ib_changed(const ib_tensor *handles, int64_t n); // for what changes tensors and does not tell
 int32_t ib_dtype(ib_tensor t);
 int32_t ib_ndim(ib_tensor t);
 void ib_shape(ib_tensor t, int64_t *out);

@@ -1,6 +1,14 @@
 package torch
 
-import "slices"
+/*
+#include "shim.h"
+*/
+import "C"
+
+import (
+	"runtime"
+	"slices"
+)
 
 // update.cpp: all parameters of a step at once, in float32 on the CPU.
 var (
@@ -63,7 +71,22 @@ func AdamWUnless_(skip *Tensor, p, g, m, v, steps []*Tensor, lr, decay float64, 
 		made := skip.Neg().AddScalar(1)
 		opForeachAdd_.run(steps, slices.Repeat([]*Tensor{made}, len(steps)))
 		opFusedAdamW_.run(p, g, m, v, []*Tensor{}, steps, lr, f.Beta1, f.Beta2, decay, f.Eps, false, false, nil, skip)
+		changed(p, m, v) // which the operator does not tell, and packed weights go by
 	})
+}
+
+// changed gives the tensors new versions.
+func changed(lists ...[]*Tensor) {
+	for _, list := range lists {
+		handles := make([]C.ib_tensor, len(list))
+		for i, t := range list {
+			handles[i] = t.handle()
+		}
+		if len(handles) > 0 {
+			C.ib_changed(&handles[0], C.int64_t(len(handles)))
+		}
+		runtime.KeepAlive(list)
+	}
 }
 
 // Unless calls f, which changes the given tensors. Where skip is 1, a float32 scalar on their device, they have their old
