@@ -210,7 +210,10 @@ func (e *TooManyBad) Error() string {
 		if i == 0 {
 			sep = ": "
 		}
-		fmt.Fprintf(&s, "%s%s (%s)", sep, image.Path, image.Error)
+		s.WriteString(sep + image.Path)
+		if i+1 == len(e.First) || e.First[i+1].Error != image.Error { // else it is said once, of all that follow one another
+			fmt.Fprintf(&s, " (%s)", image.Error)
+		}
 	}
 	if rest := e.Count - len(e.First); rest > 0 {
 		fmt.Fprintf(&s, "; and %d more", rest)

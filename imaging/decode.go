@@ -152,7 +152,7 @@ func (f format) decode(b []byte, o Options) (im *Image, err error) {
 		}
 	}()
 	if o.Channels != 1 && o.Channels != 3 && f.name != "TIFF" {
-		return nil, fmt.Errorf("%d channels are wanted, which only TIFF files can have; this is a %s, read with 3 or 1",
+		return nil, fmt.Errorf("in_chans is %d, and this is a %s, which is read with 3 channels or 1; of picture files only TIFF has others",
 			o.Channels, f.name)
 	}
 	im, err = f.read(b, o)

@@ -41,6 +41,9 @@ func (c *Config) Resolve(archs []string) (notes []string, err error) {
 		c.PredRatioVar = slices.Repeat(c.PredRatioVar, len(c.PredRatio))
 	}
 	c.shortenWarmups(note)
+	if c.InChans != 3 {
+		note("in_chans %d: views are not jittered, made gray or solarized, which takes three channels; crops, flips and blur stay", c.InChans)
+	}
 	if c.LoadFrom != "" {
 		if c.Resume != "auto" {
 			return nil, fmt.Errorf("train: load_from %q and resume %q both say where to go on; give one of them", c.LoadFrom, c.Resume)

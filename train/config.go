@@ -10,7 +10,7 @@ package train
 type Config struct {
 	// Run
 
-	Data        string `name:"data" alias:"data_path" group:"Run" arg:"DIR" help:"images to learn from: a folder, with or without class folders, or a text list"`
+	Data        string `name:"data" alias:"data_path" group:"Run" arg:"DIR" help:"images to learn from: a folder, with or without class folders, a text or CSV list, a zip or tar archive, WebDataset shards, Parquet, .npy or .npz"`
 	ValData     string `name:"val_data" arg:"DIR" help:"labelled images for the k-NN score while training; without it those of DIR/val, or a fifth of DIR looked up in the rest"`
 	Out         string `name:"out" alias:"output_dir" arg:"RUN" help:"folder of the run: settings, log, checkpoints, pictures; a run that is there goes on"`
 	Recipe      string `name:"recipe" arg:"NAME" help:"settings to start from; ibot recipes lists them"`

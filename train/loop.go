@@ -89,16 +89,24 @@ func (r *run) begin(ctx context.Context) error {
 func (r *run) interrupted(cause error) error {
 	var unreadable *data.TooManyBad
 	outside := errors.Is(cause, context.Canceled) || errors.As(cause, &unreadable)
-	if !outside || r.state.Step == r.saved {
+	if !outside {
 		return cause
 	}
-	if err := r.finish(0); err != nil {
-		return err
+	if r.state.Step != r.saved {
+		if err := r.finish(0); err != nil {
+			return err
+		}
+		if err := r.save(); err != nil {
+			return err
+		}
 	}
-	if err := r.save(); err != nil {
-		return err
+	switch {
+	case r.state.Step == 0:
+	case unreadable != nil:
+		r.Log.Info("saved; when the images are in order, the same command goes on from here", "step", r.state.Step, "of", r.last())
+	default:
+		r.Log.Info("interrupted; the same command goes on from here", "step", r.state.Step, "of", r.last())
 	}
-	r.Log.Info("interrupted; the same command goes on from here", "step", r.state.Step, "of", r.last())
 	return cause
 }
 
