@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ const (
 
 // ParametersSheet draws the views of some images into a PNG at path, with the parameters of each below it: what
 // was cut out, whether it is flipped, the factors of the jitter in the order in which they are applied, gray, blur
-// and solarize, and which share of the patches is masked. Each image begins a row, with the boxes of its crops. Views
+// and solarize (or that these are not for so many channels), and which share of the patches is masked. Each image begins a row, with the boxes of its crops. Views
 // are framed in the colour of their boxes.
 //
 // It errs where [ViewsSheet] does.
@@ -54,6 +55,7 @@ func parameterRows(s Sample, globals, gridH, gridW int) ([][]image.Image, error)
 	first := []image.Image{chart.Annotate(cropBoxes(s.Source, s.Views, globals, side), side, s.Name, []chart.Note{
 		{Key: "size", Value: fmt.Sprintf("%d × %d", s.Source.W, s.Source.H)},
 		{Key: "views", Value: fmt.Sprintf("%d global, %d local", globals, len(s.Views)-globals)},
+		channelNote(s.Source.C),
 	}, viewLines)}
 	var locals []image.Image
 	for v, view := range s.Views {
@@ -100,8 +102,14 @@ func viewNotes(v method.View, src *imaging.Image) []chart.Note {
 		{Key: "crop", Value: fmt.Sprintf("%d × %d at %d, %d", b.Width, b.Height, b.Left, b.Top)},
 		yes("flip", v.Flip, "yes"),
 	}
-	colour := src.C == 3
-	if v.Jitter == nil || !colour {
+	if src.C != 3 { // as View.Render has it
+		kept := func(key string) chart.Note {
+			return chart.Note{Key: key, Value: "not with " + channelCount(src.C), Quiet: true}
+		}
+		return append(notes, kept("jitter"), chart.Note{}, chart.Note{}, chart.Note{},
+			kept("gray"), yes("blur", v.BlurRadius > 0, fmt.Sprintf("%.2f pixels", v.BlurRadius)), kept("solarize"))
+	}
+	if v.Jitter == nil {
 		notes = append(notes, yes("jitter", false, ""), chart.Note{}, chart.Note{}, chart.Note{})
 	} else {
 		for i, op := range v.Jitter.Order {
@@ -113,9 +121,9 @@ func viewNotes(v method.View, src *imaging.Image) []chart.Note {
 		}
 	}
 	return append(notes,
-		yes("gray", v.Gray && colour, "yes"),
+		yes("gray", v.Gray, "yes"),
 		yes("blur", v.BlurRadius > 0, fmt.Sprintf("%.2f pixels", v.BlurRadius)),
-		yes("solarize", v.Solarize && colour, "yes"))
+		yes("solarize", v.Solarize, "yes"))
 }
 
 func jitterNote(j *imaging.Jitter, op int) string {
@@ -127,7 +135,34 @@ func jitterNote(j *imaging.Jitter, op int) string {
 	case 2:
 		return fmt.Sprintf("saturation × %.2f", j.Saturation)
 	}
-	return strings.Replace(fmt.Sprintf("hue %+.0f°", 360*j.Hue), "-", "−", 1)
+	degrees := math.Round(360 * j.Hue)
+	if degrees == 0 { // has no sign
+		return "hue 0°"
+	}
+	return strings.Replace(fmt.Sprintf("hue %+.0f°", degrees), "-", "−", 1)
+}
+
+// channelNote says which channels are drawn, where that is not plain; see [imaging.Image.ToImage].
+func channelNote(channels int) chart.Note {
+	n := chart.Note{Key: "shown"}
+	switch channels {
+	case 1:
+		n.Value = "1 channel, as gray"
+	case 2:
+		n.Value = "2, as red and green"
+	case 3:
+		return chart.Note{}
+	default:
+		n.Value = fmt.Sprintf("channels 1, 2, 3 of %d", channels)
+	}
+	return n
+}
+
+func channelCount(n int) string {
+	if n == 1 {
+		return "1 channel"
+	}
+	return fmt.Sprint(n, " channels")
 }
 
 func maskNotes(mask []bool, gridH, gridW int) []chart.Note {

@@ -21,7 +21,10 @@ func TestViewNotes(t *testing.T) {
 		Box: imaging.Box{Left: 3, Top: 4, Width: 20, Height: 10}, Size: 32, Flip: true, Gray: true, BlurRadius: 1.234, Solarize: true,
 		Jitter: &imaging.Jitter{Brightness: 1.25, Contrast: 0.8, Saturation: 1, Hue: -0.05, Order: [4]int{3, 1, 0, 2}},
 	}
-	colour, gray := imaging.New(40, 30, 3), imaging.New(40, 30, 1)
+	colour, gray, five := imaging.New(40, 30, 3), imaging.New(40, 30, 1), imaging.New(40, 30, 5)
+	not := func(key, channels string) chart.Note {
+		return chart.Note{Key: key, Value: "not with " + channels, Quiet: true}
+	}
 	no := func(key string) chart.Note { return chart.Note{Key: key, Value: "no", Quiet: true} }
 	for _, c := range []struct {
 		name string
@@ -46,13 +49,24 @@ func TestViewNotes(t *testing.T) {
 		{"one channel, whose colours stay", full, gray, []chart.Note{
 			{Key: "crop", Value: "20 × 10 at 3, 4"},
 			{Key: "flip", Value: "yes"},
-			no("jitter"),
+			not("jitter", "1 channel"),
 			{},
 			{},
 			{},
-			no("gray"),
+			not("gray", "1 channel"),
 			{Key: "blur", Value: "1.23 pixels"},
-			no("solarize"),
+			not("solarize", "1 channel"),
+		}},
+		{"five channels", method.View{Box: full.Box, Size: 32}, five, []chart.Note{
+			{Key: "crop", Value: "20 × 10 at 3, 4"},
+			no("flip"),
+			not("jitter", "5 channels"),
+			{},
+			{},
+			{},
+			not("gray", "5 channels"),
+			no("blur"),
+			not("solarize", "5 channels"),
 		}},
 	} {
 		got := viewNotes(c.view, c.src)
@@ -61,6 +75,16 @@ func TestViewNotes(t *testing.T) {
 		}
 		if len(got) != viewLines-1 {
 			t.Errorf("%s: got %d lines, want %d", c.name, len(got), viewLines-1)
+		}
+	}
+	for hue, want := range map[float64]string{-0.001: "hue 0°", 0.001: "hue 0°", -0.01: "hue −4°", 0.05: "hue +18°"} {
+		if got := jitterNote(&imaging.Jitter{Hue: hue}, 3); got != want {
+			t.Errorf("a hue of %g: got %q, want %q", hue, got, want)
+		}
+	}
+	for channels, want := range map[int]string{1: "1 channel, as gray", 2: "2, as red and green", 3: "", 5: "channels 1, 2, 3 of 5"} {
+		if got := channelNote(channels).Value; got != want {
+			t.Errorf("%d channels: got %q, want %q", channels, got, want)
 		}
 	}
 	want := []chart.Note{{Key: "masked", Value: "67 %"}, {Key: "patches", Value: "4 of 2 × 3"}}

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -252,7 +253,7 @@ func (c *check) summarise() {
 	slices.Sort(r.Misnamed.First)
 	r.Misnamed.First = r.Misnamed.First[:min(mostNames, len(r.Misnamed.First))]
 	c.duplicates()
-	r.Advice = r.advise()
+	r.Advice = r.advise(cmp.Or(c.o.Decode.Channels, 3))
 }
 
 // spread sorts v.

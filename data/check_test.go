@@ -3,9 +3,11 @@ package data_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/gif"
@@ -133,7 +135,7 @@ func TestCheck(t *testing.T) {
 	}
 	advice := strings.Join(r.Advice, "\n")
 	for _, want := range []string{
-		"2 of 9 images of train cannot be read. Training stops above 1", "The classes emu of val are not in train", "1 images lie in several parts",
+		"2 of 9 images of train cannot be read. Training stops above 1", "The class emu of val is not in train", "1 image lies in several parts",
 		"2 images are exact copies", "side under 32", "four times as long", "gray", "transparency", "16 bits", "named as another format",
 	} {
 		if !strings.Contains(advice, want) {
@@ -143,6 +145,13 @@ func TestCheck(t *testing.T) {
 	var text bytes.Buffer
 	if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "train       9 images of 2 classes, 4 (cat) to 5 (dog) each") {
 		t.Errorf("the text is\n%s(%v)", text.String(), err)
+	}
+	for part, want := range map[string]int{
+		"1 group of 3 images; 1 group across parts": 1, "train/cat/1.jpg, train/cat/2.jpg, val/cat/7.jpg\n": 1, "duplicates\n": 0, "1 images": 0, "1 groups": 0,
+	} {
+		if n := strings.Count(text.String(), part); n != want {
+			t.Errorf("the text has %q %d times, want %d:\n%s", part, n, want, text.String())
+		}
 	}
 	var back data.Report
 	if err := json.Unmarshal(got.Bytes(), &back); err != nil || back.Images != 11 {
@@ -202,6 +211,53 @@ func TestHeaders(t *testing.T) {
 			for n := range min(len(b), 300) { // what is cut off is no reason to fail
 				data.Look(b[:n])
 			}
+		}
+	}
+}
+
+// A PNG may have other chunks before its header, even the pixels.
+func TestHeaderBehindOtherChunks(t *testing.T) {
+	chunk := func(name, body string) string {
+		b := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+		b = append(b, name+body...)
+		return string(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:])))
+	}
+	const magic = "\x89PNG\r\n\x1a\n"
+	header := chunk("IHDR", "\x00\x00\x00\x03\x00\x00\x00\x01\x10\x02\x00\x00\x00")
+	for want, file := range map[string]string{
+		"PNG 3 16": chunk("tEXt", "a comment") + header + chunk("IDAT", ""),
+		"PNG 4 16": chunk("fAKE", "") + header + chunk("tRNS", "......") + chunk("IDAT", ""),
+		"PNG 0 0":  chunk("tEXt", "a comment"),
+	} {
+		if got := data.Look([]byte(magic + file)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if got := data.Look([]byte(magic + chunk("IDAT", "") + header)); got != "PNG 3 16" {
+		t.Errorf("behind the pixels: got %s", got)
+	}
+}
+
+// What is read as advised needs no advice.
+func TestAdviceThatIsFollowed(t *testing.T) {
+	for shape, inChans := range map[string]int{"(4, 40, 50)": 1, "(4, 40, 50, 2)": 2, "(4, 40, 50, 4)": 4, "(4, 40, 50, 5)": 5} {
+		path := filepath.Join(t.TempDir(), "x.npy")
+		pixels := make([]byte, 4*40*50*5)
+		for i := range pixels {
+			pixels[i] = byte(i * i >> 8)
+		}
+		writeText(t, path, npyOf("|u1", shape, pixels))
+		o := imaging.Options{Channels: inChans}
+		set, err := data.Options{Decode: o}.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := data.Check(t.Context(), []data.Part{{Set: set}}, data.CheckOptions{Decode: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Unreadable) > 0 || !strings.HasPrefix(strings.Join(r.Advice, "\n"), "Nothing stands out") {
+			t.Errorf("%s: %v unreadable, advice %q", shape, r.Unreadable, r.Advice)
 		}
 	}
 }

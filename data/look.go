@@ -66,23 +66,23 @@ func lookAt(b []byte) look {
 	return look{}
 }
 
-// lookAtPNG reads the header, and whether a colour stands for transparency.
+// lookAtPNG finds the header, which need not be the first chunk, and whether a colour stands for
+// transparency.
 func lookAtPNG(b []byte) look {
 	l := look{format: "PNG"}
-	if len(b) <= 25 {
-		return l
-	}
-	l.depth = int(b[24])
-	l.channels = map[byte]int{0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[b[25]]
-	if b[25] == 3 { // a palette has 8 bits, whatever its indices have
-		l.depth = 8
-	}
 	for at := 8; at+8 <= len(b); {
 		switch name := string(b[at+4 : at+8]); {
+		case name == "IHDR" && l.depth == 0 && at+17 < len(b):
+			kind := b[at+17]
+			l.depth = int(b[at+16])
+			l.channels = map[byte]int{0: 1, 2: 3, 3: 3, 4: 2, 6: 4}[kind]
+			if kind == 3 { // a palette has 8 bits, whatever its indices have
+				l.depth = 8
+			}
 		case name == "tRNS" && l.channels&1 == 1:
 			l.channels++
 			return l
-		case name == "IDAT":
+		case name == "IDAT" && l.depth > 0:
 			return l
 		}
 		at += 12 + int(binary.BigEndian.Uint32(b[at:]))

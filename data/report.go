@@ -10,8 +10,16 @@ import (
 	"strings"
 )
 
-// advise says in plain words what the findings mean for training.
-func (r *Report) advise() []string {
+// many is n of something, with the word for one of it or for several.
+func many(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + several
+}
+
+// advise says in plain words what the findings mean for training with images of so many channels.
+func (r *Report) advise(inChans int) []string {
 	advice := []string{}
 	say := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
 	for _, p := range r.Parts {
@@ -21,55 +29,62 @@ func (r *Report) advise() []string {
 		}
 		switch allowed := allowedBad(p.Images); {
 		case p.Unreadable > allowed:
-			say("%d of %d images of %s cannot be read. Training stops above %d: repair or remove them.", p.Unreadable, p.Images, name, allowed)
+			say("%d of %s of %s cannot be read. Training stops above %d: repair or remove them.", p.Unreadable, images(p.Images), name, allowed)
 		case p.Unreadable > 0:
-			say("%d of %d images of %s cannot be read. Training puts the next image in their place.", p.Unreadable, p.Images, name)
+			say("%d of %s of %s cannot be read. Training puts the next image in the place of each.", p.Unreadable, images(p.Images), name)
 		}
 		if p.Unlabelled > 0 && len(p.Classes) > 0 {
-			say("%d images of %s have no label. Pre-training does not mind; evaluations leave them out.", p.Unlabelled, name)
+			say("%s no label. Pre-training does not mind; evaluations leave them out.",
+				many(p.Unlabelled, "image of "+name+" has", "images of "+name+" have"))
 		}
 		if least, most := p.extremes(); len(p.Classes) > 1 && most.Images > 10*max(1, least.Images) {
-			say("The classes of %s are uneven: %s has %d images, %s has %d. Pre-training does not mind; read accuracies class by class.",
-				name, least.Name, least.Images, most.Name, most.Images)
+			say("The classes of %s are uneven: %s has %s, %s has %d. Pre-training does not mind; read accuracies class by class.",
+				name, least.Name, images(least.Images), most.Name, most.Images)
 		}
 	}
 	if len(r.Parts) > 1 {
 		r.adviseParts(say)
 	}
 	if len(r.Skipped) > 0 {
-		say("%d folders or members of archives were passed over, e.g. %s: %s.", len(r.Skipped), r.Skipped[0].Path, r.Skipped[0].Error)
+		say("%s passed over, e.g. %s: %s.", many(len(r.Skipped), "folder or member of an archive was", "folders or members of archives were"), r.Skipped[0].Path, r.Skipped[0].Error)
 	}
 	if extra := r.Duplicates.Images - r.Duplicates.Count; extra > 0 {
-		say("%d images are exact copies of others. They count double in training; a few do no harm.", extra)
+		say("%s of others. They count double in training; a few do no harm.", many(extra, "image is an exact copy", "images are exact copies"))
 	}
 	seen := 0
 	for _, n := range r.Channels {
 		seen += n
 	}
 	if r.Small > 0 {
-		say("%d images have a side under 32 pixels. Crops of 224 pixels blow them up: set --img_size and --local_size to what the images have.", r.Small)
+		say("%s a side under 32 pixels. Crops of 224 pixels blow them up: set --img_size and --local_size to what the images have.", have(r.Small))
 	}
 	if r.Long > 0 {
-		say("%d images are more than four times as long as wide. Crops show little of them at a time.", r.Long)
+		say("%s more than four times as long as wide. Crops show little of them at a time.", many(r.Long, "image is", "images are"))
 	}
-	if gray := r.Channels["1"]; gray > 0 && gray == seen {
+	gray, alpha := r.Channels["1"], r.Channels["2"]+r.Channels["4"]
+	switch {
+	case inChans != 3: // gray images are read as they are, or cannot be
+	case gray > 0 && gray == seen:
 		say("All images are gray. --in_chans 1 reads them so and saves a part of the work; without it they become RGB.")
-	} else if gray > 0 {
-		say("%d of %d images are gray. They become RGB of three equal channels.", gray, seen)
+	case gray == 1:
+		say("1 of %s is gray. It becomes RGB of three equal channels.", images(seen))
+	case gray > 0:
+		say("%d of %s are gray. They become RGB of three equal channels.", gray, images(seen))
 	}
-	if alpha := r.Channels["2"] + r.Channels["4"]; alpha > 0 {
-		say("%d images have transparency or CMYK inks. Transparency is dropped, inks are mixed to RGB.", alpha)
+	if mixed := map[int]string{1: "gray", 3: "RGB"}[inChans]; mixed != "" && alpha > 0 {
+		say("%s transparency or CMYK inks. Transparency is dropped, inks are mixed to %s.", have(alpha), mixed)
 	}
 	for _, channels := range slices.Sorted(maps.Keys(r.Channels)) {
-		if len(channels) > 1 || channels > "4" {
-			say("%d images have %s channels. --in_chans %s reads all of them as they are.", r.Channels[channels], channels, channels)
+		if n, _ := strconv.Atoi(channels); n > 4 && n != inChans {
+			say("%s %s channels. --in_chans %s reads all of them as they are.", have(r.Channels[channels]), channels, channels)
 		}
 	}
 	if deep := r.Depths["16"]; deep > 0 {
-		say("%d images have 16 bits a channel, of which the higher 8 are used.", deep)
+		say("%s 16 bits a channel, of which the higher 8 are used.", have(deep))
 	}
 	if r.Misnamed.Count > 0 {
-		say("%d files are named as another format than they are, e.g. %s. That does no harm: the content decides.", r.Misnamed.Count, r.Misnamed.First[0])
+		say("%s, e.g. %s. That does no harm: the content decides.",
+			many(r.Misnamed.Count, "file is named as another format than it is", "files are named as another format than they are"), r.Misnamed.First[0])
 	}
 	if len(advice) == 0 {
 		say("Nothing stands out. The set is ready for training.")
@@ -80,8 +95,8 @@ func (r *Report) advise() []string {
 // adviseParts compares the parts.
 func (r *Report) adviseParts(say func(string, ...any)) {
 	if r.Across.Count > 0 {
-		say("%d images lie in several parts, e.g. %s. Scores on val count what was learnt by heart: remove them from one.",
-			r.Across.Count, strings.Join(r.Across.First[0][:min(3, len(r.Across.First[0]))], " and "))
+		say("%s in several parts, e.g. %s. Scores on val count what was learnt by heart: remove them from one.",
+			many(r.Across.Count, "image lies", "images lie"), strings.Join(r.Across.First[0][:min(3, len(r.Across.First[0]))], " and "))
 	}
 	known := map[string]bool{}
 	for _, c := range r.Parts[0].Classes {
@@ -95,10 +110,18 @@ func (r *Report) adviseParts(say func(string, ...any)) {
 			}
 		}
 		if len(foreign) > 0 {
-			say("The classes %s of %s are not in %s. Evaluations refuse that: give both the same class names.", few(foreign, 5), p.Name, r.Parts[0].Name)
+			class, are := "classes", "are"
+			if len(foreign) == 1 {
+				class, are = "class", "is"
+			}
+			say("The %s %s of %s %s not in %s. Evaluations refuse that: give both the same class names.", class, few(foreign, 5), p.Name, are, r.Parts[0].Name)
 		}
 	}
 }
+
+func groups(n int) string { return many(n, "group", "groups") }
+func images(n int) string { return many(n, "image", "images") }
+func have(n int) string   { return many(n, "image has", "images have") }
 
 func (r *Report) readable() int { return r.Images - len(r.Unreadable) }
 
@@ -141,7 +164,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		line("channels", "%s", counts(r.Channels))
 		line("bits", "%s", counts(r.Depths))
 	}
-	line("duplicates", "%d groups of %d images; %d groups across parts", r.Duplicates.Count, r.Duplicates.Images, r.Across.Count)
+	line("duplicates", "%s of %s; %s across parts", groups(r.Duplicates.Count), images(r.Duplicates.Images), groups(r.Across.Count))
 	list := func(title string, n int, item func(i int) string) {
 		if n > 0 {
 			fmt.Fprintf(&b, "\n%s\n", title)
@@ -159,10 +182,23 @@ func (r *Report) WriteText(w io.Writer) error {
 	list("Unreadable", len(r.Unreadable), bad(r.Unreadable))
 	list("Passed over", len(r.Skipped), bad(r.Skipped))
 	list("In several parts", len(r.Across.First), func(i int) string { return few(r.Across.First[i], 4) })
-	list("Exact duplicates", len(r.Duplicates.First), func(i int) string { return few(r.Duplicates.First[i], 4) })
+	title, within := "Exact duplicates", r.within()
+	if len(r.Across.First) > 0 {
+		title = "Other exact duplicates"
+	}
+	list(title, len(within), func(i int) string { return few(within[i], 4) })
 	list("Advice", len(r.Advice), func(i int) string { return "- " + r.Advice[i] })
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// within are the duplicates that lie in one part, of those that are kept.
+func (r *Report) within() [][]string {
+	across := map[string]bool{} // by the first name of a group
+	for _, group := range r.Across.First {
+		across[group[0]] = true
+	}
+	return slices.DeleteFunc(slices.Clone(r.Duplicates.First), func(group []string) bool { return across[group[0]] })
 }
 
 func (r *Report) writePart(line func(name, format string, args ...any), p PartReport) {
@@ -171,7 +207,7 @@ func (r *Report) writePart(line func(name, format string, args ...any), p PartRe
 		name = "labels"
 	}
 	if len(p.Classes) == 0 {
-		line(name, "%d images without labels", p.Images)
+		line(name, "%s without labels", images(p.Images))
 		return
 	}
 	least, most := p.extremes()
@@ -179,7 +215,7 @@ func (r *Report) writePart(line func(name, format string, args ...any), p PartRe
 	if most.Images > least.Images {
 		each = fmt.Sprintf("%d (%s) to %d (%s) each", least.Images, least.Name, most.Images, most.Name)
 	}
-	line(name, "%d images of %d classes, %s; %d without a label", p.Images, len(p.Classes), each, p.Unlabelled)
+	line(name, "%s of %s, %s; %d without a label", images(p.Images), many(len(p.Classes), "class", "classes"), each, p.Unlabelled)
 }
 
 func (s Spread) String() string { return fmt.Sprintf("%d to %d, median %d", s.Min, s.Max, s.Median) }

@@ -28,6 +28,14 @@ func newDataVerb() *cobra.Command {
 	return verb
 }
 
+// many is n of something, with the word for one of it or for several.
+func many(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", several)
+}
+
 // newDataDrawVerb makes ibot data draw, which writes the drawn set to a folder.
 func newDataDrawVerb() *cobra.Command {
 	flags := struct {
@@ -61,7 +69,7 @@ func newDataDrawVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images of %d classes\n", flags.Out, flags.Images, flags.Classes)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s of %d classes\n", flags.Out, many(flags.Images, "image", "images"), flags.Classes)
 		return err
 	}
 	return verb

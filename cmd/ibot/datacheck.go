@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -45,6 +46,11 @@ func newDataCheckVerb() *cobra.Command {
 	}
 	bind(verb, &flags)
 	verb.RunE = func(cmd *cobra.Command, args []string) error {
+		if flags.Out != "" { // before hours of reading
+			if err := atomicfile.Check(flags.Out); err != nil {
+				return fmt.Errorf("data check: --out: %w", err)
+			}
+		}
 		parts, err := openParts(args[0], data.Options{Decode: flags.decode()})
 		if err != nil {
 			return err
@@ -53,19 +59,21 @@ func newDataCheckVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		var unwritten error // which comes after the report: what took hours to find is not lost
 		if flags.Out != "" {
 			write := report.WriteText
 			if strings.EqualFold(filepath.Ext(flags.Out), ".json") {
 				write = report.WriteJSON
 			}
 			if err := atomicfile.Write(flags.Out, write); err != nil {
-				return err
+				unwritten = fmt.Errorf("data check: --out: %w", err)
 			}
 		}
+		write := report.WriteText
 		if flags.JSON {
-			return report.WriteJSON(cmd.OutOrStdout())
+			write = report.WriteJSON
 		}
-		return report.WriteText(cmd.OutOrStdout())
+		return cmp.Or(unwritten, write(cmd.OutOrStdout()))
 	}
 	return verb
 }

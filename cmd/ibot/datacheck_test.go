@@ -84,11 +84,38 @@ func TestDataCheck(t *testing.T) {
 	}
 }
 
+// A report that cannot be written is refused before anything is read, or else printed first.
+func TestDataCheckOut(t *testing.T) {
+	dir, folder := t.TempDir(), t.TempDir()
+	writeShades(t, dir, 10, 20)
+	for _, out := range []string{filepath.Join(folder, "none", "r.txt"), folder} {
+		stdout, stderr, err := runVerb(t, newDataCheckVerb(), dir, "--out", out)
+		if err == nil || !strings.HasPrefix(err.Error(), "data check: --out: ") || !strings.Contains(err.Error(), out+": ") || strings.Contains(err.Error(), ".tmp-") || stdout+stderr != "" {
+			t.Errorf("--out %s: got %q, %q, %v", out, stdout, stderr, err)
+		}
+	}
+	// A folder takes the place of the file while images are read.
+	out := filepath.Join(folder, "r.txt")
+	verb := newDataCheckVerb()
+	verb.SetErr(writerFunc(func(b []byte) (int, error) { return len(b), os.MkdirAll(out, 0o777) }))
+	var stdout bytes.Buffer
+	verb.SetOut(&stdout)
+	verb.SetArgs([]string{dir, "--out", out})
+	verb.SilenceErrors, verb.SilenceUsage = true, true
+	if err := verb.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "--out: ") || !strings.HasPrefix(stdout.String(), "images      3, of which 1 cannot") {
+		t.Errorf("got %q, %v", stdout.String(), err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
 func TestDataStats(t *testing.T) {
 	dir := t.TempDir()
 	writeShades(t, dir, 0, 255)
 	stdout, _, err := runVerb(t, newDataStatsVerb(), dir)
-	want := "# 16 pixels of 2 images of " + dir + "; 1 images cannot be read\nin_chans: 3\nmean: [0.5000, 0.5000, 0.5000]\nstd: [0.5000, 0.5000, 0.5000]\n"
+	want := "# 16 pixels of 2 images of " + dir + "; 1 image cannot be read\nin_chans: 3\nmean: [0.5000, 0.5000, 0.5000]\nstd: [0.5000, 0.5000, 0.5000]\n"
 	if err != nil || stdout != want {
 		t.Errorf("got  %q, %v\nwant %q", stdout, err, want)
 	}

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,7 @@ func init() { dataVerbs = append(dataVerbs, newDataShowVerb) }
 func newDataShowVerb() *cobra.Command {
 	flags := struct {
 		Data   string `name:"data" group:"Views" arg:"DATA" help:"set of images, as pretrain takes it; the one of FILE if that names one"`
-		Out    string `name:"out" arg:"PNG" help:"picture to write"`
+		Out    string `name:"out" arg:"PNG" help:"picture to write; ends in .png"`
 		Recipe string `name:"recipe" arg:"NAME" help:"settings to start from; ibot recipes lists them"`
 		File   string `name:"config" arg:"FILE" help:"YAML file with settings, above those of the recipe, such as RUN/config.yaml"`
 		Seed   int    `name:"seed" range:"[0,)" help:"seed of the run"`
@@ -58,6 +60,12 @@ func newDataShowVerb() *cobra.Command {
 		if flags.Out == "" {
 			return needs("data show", "out", "PNG", "the picture to write")
 		}
+		if !strings.EqualFold(filepath.Ext(flags.Out), ".png") {
+			return usagef("data show: --out %s: the picture is a PNG; give a name that ends in .png", flags.Out)
+		}
+		if flags.Epoch >= c.Epochs {
+			return usagef("data show: --epoch %d: the run has %s, counted from 0; give 0 to %d", flags.Epoch, many(c.Epochs, "epoch", "epochs"), c.Epochs-1)
+		}
 		samples, err := drawSamples(c, flags.Epoch, flags.Images, cmd.ErrOrStderr())
 		if err != nil {
 			return err
@@ -65,8 +73,8 @@ func newDataShowVerb() *cobra.Command {
 		if err := analysis.ParametersSheet(flags.Out, samples, c.GlobalCropsNumber, c.MaskGrid(), c.MaskGrid()); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d images with %d global and %d local views each, seed %d, epoch %d\n",
-			flags.Out, len(samples), c.GlobalCropsNumber, c.LocalCropsNumber, c.Seed, flags.Epoch)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s with %d global and %d local views each, seed %d, epoch %d\n",
+			flags.Out, many(len(samples), "image", "images"), c.GlobalCropsNumber, c.LocalCropsNumber, c.Seed, flags.Epoch)
 		return err
 	}
 	return verb
@@ -95,7 +103,7 @@ func drawSamples(c train.Config, epoch, n int, stderr io.Writer) ([]analysis.Sam
 		samples = append(samples, s)
 	}
 	if samples == nil {
-		return nil, fmt.Errorf("data show: none of the %d images of %s can be read; see ibot data check", set.Len(), c.Data)
+		return nil, fmt.Errorf("data show: none of the %s of %s can be read; see ibot data check", many(set.Len(), "image", "images"), c.Data)
 	}
 	return samples, nil
 }

@@ -72,6 +72,8 @@ func TestDataShowErrors(t *testing.T) {
 	}{
 		{"data show --out " + out, "data show needs --data DATA, the set of images", exitUsage},
 		{"data show --data x", "data show needs --out PNG, the picture to write", exitUsage},
+		{"data show --data x --out views.jpg", "--out views.jpg: the picture is a PNG; give a name that ends in .png", exitUsage},
+		{"data show --data x --recipe tiny --epoch 99 --out " + out, "--epoch 99: the run has 2 epochs, counted from 0; give 0 to 1", exitUsage},
 		{"data show --data x --recipe tny --out " + out, `recipes: unknown recipe "tny"; did you mean "tiny"?`, exitUsage},
 		{"data show --data x --images 0 --out " + out, "images", exitUsage},
 		{"data show --data /no/such/set --out " + out, "data: ", exitError},

@@ -44,8 +44,8 @@ func newDataStatsVerb() *cobra.Command {
 		if flags.JSON {
 			return json.NewEncoder(out).Encode(m)
 		}
-		_, err = fmt.Fprintf(out, "# %d pixels of %d images of %s; %d images cannot be read\nin_chans: %d\nmean: [%s]\nstd: [%s]\n",
-			m.Pixels, m.Images, args[0], len(m.Unreadable), len(m.Mean), decimals(m.Mean), decimals(m.Std))
+		_, err = fmt.Fprintf(out, "# %d pixels of %s of %s; %s cannot be read\nin_chans: %d\nmean: [%s]\nstd: [%s]\n",
+			m.Pixels, many(m.Images, "image", "images"), args[0], many(len(m.Unreadable), "image", "images"), len(m.Mean), decimals(m.Mean), decimals(m.Std))
 		return err
 	}
 	return verb

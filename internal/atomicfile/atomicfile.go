@@ -60,14 +60,35 @@ func Write(path string, fn func(io.Writer) error) error {
 		err = tmp.Close()
 	}
 	if err != nil {
+		if own, ok := err.(*fs.PathError); ok && own.Path == tmp.Name() {
+			err = cause(err)
+		}
 		return describe(path, counter.n, err)
 	}
 	if err := os.Rename(tmp.Name(), target); err != nil {
-		return fmt.Errorf("atomicfile: cannot put %s in place: %w", path, err)
+		return fmt.Errorf("atomicfile: cannot put %s in place: %w", path, cause(err))
 	}
 	placed = true
 	if err := syncDir(filepath.Dir(target)); err != nil {
 		return fmt.Errorf("atomicfile: wrote %s but could not flush its folder: %w", path, err)
+	}
+	return nil
+}
+
+// Check errs where Write would fail at its start: the folder of path is missing or cannot be written
+// to, or path is a folder itself. It leaves nothing behind.
+func Check(path string) error {
+	target, err := resolve(path)
+	if err != nil {
+		return fmt.Errorf("atomicfile: cannot write %s: %w", path, err)
+	}
+	tmp, err := create(target)
+	if err != nil {
+		return fmt.Errorf("atomicfile: cannot write %s: %w", path, err)
+	}
+	tmp.Close()
+	if err := os.Remove(tmp.Name()); err != nil {
+		return fmt.Errorf("atomicfile: cannot write %s: %w", path, cause(err))
 	}
 	return nil
 }
@@ -111,6 +132,9 @@ func create(target string) (*os.File, error) {
 		if errors.Is(err, fs.ErrExist) && try < 10000 {
 			continue // another writer's, or left by a killed process of the same number
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no folder %s; make it first: %w", filepath.Clean(dir), cause(err))
+		}
 		if err == nil && replaces {
 			err = tmp.Chmod(perm) // past the umask
 			if err != nil {
@@ -118,8 +142,19 @@ func create(target string) (*os.File, error) {
 				os.Remove(name)
 			}
 		}
-		return tmp, err
+		return tmp, cause(err)
 	}
+}
+
+// cause leaves out the name of a temporary file, which tells nobody anything.
+func cause(err error) error {
+	switch err := err.(type) {
+	case *fs.PathError:
+		return err.Err
+	case *os.LinkError:
+		return err.Err
+	}
+	return err
 }
 
 // Sweep removes the temporary files that killed processes left in dir. Call it where nobody

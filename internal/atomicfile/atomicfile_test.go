@@ -148,11 +148,17 @@ func TestRefusals(t *testing.T) {
 		"below a file":   filepath.Join(file, "a.bin"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := atomicfile.WriteBytes(path, []byte("x"))
-			if err == nil || !strings.HasPrefix(err.Error(), "atomicfile: ") || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v, want an error that names %s", err, path)
+			for _, err := range []error{atomicfile.WriteBytes(path, []byte("x")), atomicfile.Check(path)} {
+				if err == nil || !strings.HasPrefix(err.Error(), "atomicfile: ") || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), ".tmp-") {
+					t.Errorf("got %v, want an error that names %s and no temporary file", err, path)
+				}
 			}
 		})
+	}
+	for _, path := range []string{file, filepath.Join(dir, "new")} {
+		if err := atomicfile.Check(path); err != nil {
+			t.Errorf("%s can be written, and got %v", path, err)
+		}
 	}
 	onlyFiles(t, dir, "file")
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // Annotate returns the picture in the lower left corner of a square of side pixels, and below it a title and notes,
-// with room for the given number of lines. Text that is too wide is cut off.
+// with room for the given number of lines. Text that is too wide loses its middle.
 func Annotate(picture image.Image, side int, title string, notes []Note, lines int) *image.NRGBA {
 	bold, plain := face(true, noteSize), face(false, noteSize)
 	height, ascent := plain.Metrics().Height.Ceil()+2, plain.Metrics().Ascent.Ceil()

@@ -71,8 +71,24 @@ func TestSheet(t *testing.T) {
 			t.Errorf("captions of %s: got %d pixels of text, want 100 or more", name, n)
 		}
 	}
-	if got := fit(lay.caption, s.Columns[1], 60); textWidth(lay.caption, got) > 60 || !strings.HasSuffix(got, "…") {
+	if got := fit(lay.caption, s.Columns[1], 60); textWidth(lay.caption, got) > 60 || !strings.Contains(got, "…") || got[len(got)-1] != s.Columns[1][len(s.Columns[1])-1] {
 		t.Errorf("got the caption %q of %d pixels, want at most 60", got, textWidth(lay.caption, got))
+	}
+}
+
+// Of long captions the begin and the end are kept.
+func TestLongCaptions(t *testing.T) {
+	const long = "n01491361_n01491361_tiger_shark.JPEG"
+	if got, want := shorten(long), "n014913…tiger_shark.JPEG"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	f := face(true, noteSize)
+	for width := range 300 {
+		got := fit(f, long, width)
+		head, tail, cut := strings.Cut(got, "…")
+		if got != long && (!cut || !strings.HasPrefix(long, head) || !strings.HasSuffix(long, tail) || got != "…" && textWidth(f, got) > width) {
+			t.Errorf("%d pixels: got %q of %d pixels", width, got, textWidth(f, got))
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 	sheetRim    = 20       // and around all
 	captionSize = 9        // points, of 2.67 pixels each
 	titleSize   = 13       // points
-	maxCaption  = 24       // characters of a line of a caption beside something; more are cut off
+	maxCaption  = 24       // characters of a line of a caption beside something; of more the middle is left out
 	maxPixels   = 64 << 20 // of a sheet
 )
 
@@ -199,23 +199,28 @@ func write(img draw.Image, f xfont.Face, s string, x, y int, c color.Color) {
 
 func textWidth(f xfont.Face, s string) int { return xfont.MeasureString(f, s).Ceil() }
 
-// fit cuts text off, with an ellipsis, where it is wider than `width` pixels.
+// fit leaves out the middle of text that is wider than `width` pixels: names differ at their ends.
 func fit(f xfont.Face, s string, width int) string {
 	if textWidth(f, s) <= width {
 		return s
 	}
 	runes := []rune(s)
-	runes = runes[:min(len(runes), width)] // no character is narrower than a pixel
-	for len(runes) > 0 && textWidth(f, string(runes)+"…") > width {
-		runes = runes[:len(runes)-1]
+	kept := min(len(runes), max(width, 0)) // no character is narrower than a pixel
+	for kept > 0 && textWidth(f, ends(runes, kept)) > width {
+		kept--
 	}
-	return string(runes) + "…"
+	return ends(runes, kept)
 }
 
-// shorten cuts off a caption that would leave no room for what it stands beside.
+// shorten leaves out the middle of a caption that would leave no room for what it stands beside.
 func shorten(s string) string {
 	if runes := []rune(s); len(runes) > maxCaption {
-		return string(runes[:maxCaption-1]) + "…"
+		return ends(runes, maxCaption-1)
 	}
 	return s
+}
+
+// ends are so many characters of the begin and the end of a text, about a third of them of the begin.
+func ends(runes []rune, n int) string {
+	return string(runes[:n/3]) + "…" + string(runes[len(runes)-n+n/3:])
 }
