@@ -33,7 +33,10 @@ func init() {
 				parts = partsAmong(func(part string) bool { return a.find(part, imageArrays) != nil })
 				return nil
 			})
-			return parts, err
+			if err != nil {
+				return nil, fmt.Errorf("data: %s %w", path, err)
+			}
+			return parts, nil
 		},
 	})
 }
@@ -153,6 +156,8 @@ func (a *array) setImages(m *arrayMember) error {
 		return errors.New("is in Fortran's order; save it with numpy.ascontiguousarray")
 	case len(shape) != 3 && len(shape) != 4:
 		return fmt.Errorf("has the shape %v, wanted images x height x width, or with x channels behind", shape)
+	case len(shape) == 3 && (shape[2] == 3 || shape[2] == 4) && min(shape[0], shape[1]) > 4:
+		return fmt.Errorf("has the shape %v, which is that of a single picture; wanted images x height x width, or with x channels behind", shape)
 	case slices.Min(shape) < 1 || slices.Max(shape[1:]) > 1<<20 || shape[1]*shape[2] > imaging.MaxPixels:
 		return fmt.Errorf("has the shape %v", shape)
 	}

@@ -87,7 +87,8 @@ func endingIn(dir string) (found string, folders []string) {
 //
 // Within a class, images are sorted by their folder, then by their file name, byte by byte: the
 // order of torchvision. Hidden files and folders are passed over. Symbolic links are followed;
-// a folder that links reach twice within a class is read once, so loops end. Of several ways to
+// a folder that links reach twice within a class is read once, and a link to a folder in which it lies is passed
+// over and noted, so loops end. Of several ways to
 // it the shortest counts, and of equally short ones the first by name. A folder below the top
 // that cannot be listed is passed over and noted, as are pipes and devices.
 func openFolder(root string, o Options) (Dataset, error) {
@@ -215,11 +216,21 @@ func (w *walk) children(d dir) []dir {
 				w.skipped.skip(child.path, err)
 				continue
 			}
+			if within(d.real, real) {
+				w.skipped.skip(child.path, fmt.Errorf("links to %s, in which it lies", real))
+				continue
+			}
 			child.real = real
 		}
 		all = append(all, child)
 	}
 	return all
+}
+
+// within reports whether a folder is another, or below it.
+func within(folder, other string) bool {
+	below, err := filepath.Rel(other, folder)
+	return err == nil && below != ".." && !strings.HasPrefix(below, ".."+string(filepath.Separator))
 }
 
 // lanes is how many folders are listed at a time; more than there are CPUs, because network file

@@ -3,6 +3,7 @@ package data
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ func scanZip(path string, notes *index) ([]member, error) {
 	}
 	defer r.Close()
 	var members []member
+	var first string // of those that are not read, with the reason
 	for _, f := range r.File {
 		name, isImage := memberName(f.Name)
 		if !isImage || !f.Mode().IsRegular() {
@@ -78,18 +80,22 @@ func scanZip(path string, notes *index) ([]member, error) {
 		case f.Flags&1 != 0:
 			err = errors.New("is encrypted")
 		case f.Method != zip.Store && f.Method != zip.Deflate:
-			err = fmt.Errorf("is packed by method %d; stored and deflated members are read", f.Method)
+			err = fmt.Errorf("is packed by method %d, which is not read; make the archive with deflate, or without compression", f.Method)
 		case f.CompressedSize64 > imaging.MaxFileBytes || f.UncompressedSize64 > imaging.MaxFileBytes:
 			err = fmt.Errorf("has %d bytes, at most %d are read", f.UncompressedSize64, imaging.MaxFileBytes)
 		}
 		if err != nil {
 			notes.skip(name, err)
+			first = cmp.Or(first, name+" "+err.Error())
 			continue
 		}
 		members = append(members, member{name, place{
 			offset: offset, size: int64(f.CompressedSize64), aux: int64(f.CRC32),
 			detail: int32(f.UncompressedSize64), method: uint8(f.Method),
 		}})
+	}
+	if len(members) == 0 && first != "" {
+		return nil, errors.New("has no image that is read: " + first)
 	}
 	return members, nil
 }
