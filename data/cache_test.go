@@ -197,10 +197,19 @@ func TestFoldersThatAreHardToRead(t *testing.T) {
 	ds := open(t, dir)
 	want := "a/1.png:0 a/link.png:0 b/2.png:1 b/loop.png:1 b/\xff\xfe.png:1"
 	skipped := ds.(interface{ Skipped() []data.BadImage }).Skipped()
+	noted := map[string]string{"a/loop": "too many levels", "a/pipe.png": "is a named pipe", "a/target": "is a named pipe"}
 	if os.Geteuid() == 0 { // to whom no folder is locked
 		want += " locked/3.png:2"
-	} else if len(skipped) != 1 || skipped[0].Path != "locked" || !strings.Contains(skipped[0].Error, "permission denied") {
-		t.Errorf("passed over were %v, want the folder locked", skipped)
+	} else {
+		noted["locked"] = "permission denied"
+	}
+	for _, s := range skipped {
+		if reason, ok := noted[s.Path]; !ok || !strings.Contains(s.Error, reason) {
+			t.Errorf("passed over was %v", s)
+		}
+	}
+	if len(skipped) != len(noted) {
+		t.Errorf("passed over were %v, want %v", skipped, noted)
 	}
 	if got := describe(ds); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -224,6 +233,54 @@ func TestFoldersThatAreHardToRead(t *testing.T) {
 	}
 	if all := readList(t, list); len(all) != 1 || all[0].Path != `b/\xff\xfe.png` {
 		t.Errorf("the list is %v, want the one file, its name in ASCII", all)
+	}
+}
+
+// What lies beside images is in the account of a run and in the report, also where the index is
+// kept: pipes and loops one by one, files with other endings as a number.
+func TestWhatLiesBesideImages(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	for _, part := range []string{"train", "val"} {
+		writePNG(t, filepath.Join(dir, part, "1.jfif"), 40, 40)
+	}
+	for _, name := range []string{"a.txt", "b.TXT", "c.pdf", "sub/d"} {
+		writeText(t, filepath.Join(dir, "train", name), "")
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "train", "p.jpg"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	age(t, dir) // which a loop has no times for
+	if err := os.Symlink("loop", filepath.Join(dir, "train", "loop")); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "train"), before, before); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from the index
+		set := cached(t, cache, dir)
+		list := filepath.Join(t.TempDir(), "bad.jsonl")
+		openBad(t, list, set)
+		if all := readList(t, list); len(all) != 2 || all[0].Path != "loop" || all[1].Path != "p.jpg" || all[1].Index != -1 {
+			t.Errorf("the list is %v, want loop and p.jpg", all)
+		}
+		report, err := data.Check(t.Context(), []data.Part{{Name: "train", Set: set}}, data.CheckOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		report.WriteText(&text)
+		for _, want := range []string{
+			"4 files with other endings, such as train/a.txt and train/c.pdf\n", "\nPassed over\n  train/loop: ",
+			"  train/p.jpg: is a named pipe", "2 entries were passed over",
+		} {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("the report does not say %q:\n%s", want, &text)
+			}
+		}
+	}
+	if n := len(indexFiles(t, cache)); n != 1 {
+		t.Errorf("%d indexes are kept, want 1", n)
 	}
 }
 

@@ -41,7 +41,8 @@ type Report struct {
 	Small      int            `json:"small"`    // with a side under 32 pixels
 	Long       int            `json:"long"`     // more than 4 times as long as wide, or as wide as long
 	Unreadable []BadImage     `json:"unreadable"`
-	Skipped    []BadImage     `json:"skipped"` // folders, members of archives and so on
+	Skipped    []BadImage     `json:"skipped"`     // folders, links, pipes, members of archives and so on
+	Others     Some           `json:"other_files"` // of folders, without an ending of an image; the first of each ending
 	Duplicates Groups         `json:"duplicates"`
 	Across     Groups         `json:"across_parts"` // those of the duplicates that lie in several parts
 	Advice     []string       `json:"advice"`
@@ -244,6 +245,13 @@ func (c *check) summarise() {
 			for _, skipped := range set.Skipped() {
 				skipped.Path = path.Join(part.Name, skipped.Path)
 				r.Skipped = append(r.Skipped, skipped)
+			}
+		}
+		if set, ok := part.Set.(interface{ OtherFiles() Some }); ok {
+			others := set.OtherFiles()
+			r.Others.Count += others.Count
+			for _, name := range others.First {
+				r.Others.First = append(r.Others.First, path.Join(part.Name, name))
 			}
 		}
 		r.Images += report.Images

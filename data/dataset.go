@@ -204,11 +204,11 @@ func few(names []string, n int) string {
 
 // imageExtensions are the endings that make a file an image, compared without regard to case.
 var imageExtensions = []string{
-	".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+	".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
 }
 
-// IsImageName says whether the file name has the ending of an image: jpg, jpeg, png, gif, webp,
-// bmp, tif, tiff, ppm, pgm, pbm or pnm, in any case.
+// IsImageName says whether the file name has the ending of an image: jpg, jpeg, jpe, jfif, jfi,
+// jif, png, gif, webp, bmp, tif, tiff, ppm, pgm, pbm or pnm, in any case.
 func IsImageName(name string) bool {
 	return slices.Contains(imageExtensions, strings.ToLower(filepath.Ext(name)))
 }

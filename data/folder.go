@@ -87,10 +87,11 @@ func endingIn(dir string) (found string, folders []string) {
 //
 // Within a class, images are sorted by their folder, then by their file name, byte by byte: the
 // order of torchvision. Hidden files and folders are passed over. Symbolic links are followed;
-// a folder that links reach twice within a class is read once, and a link to a folder in which it lies is passed
-// over and noted, so loops end. Of several ways to
-// it the shortest counts, and of equally short ones the first by name. A folder below the top
-// that cannot be listed is passed over and noted, as are pipes and devices.
+// a folder that links reach twice within a class is read once. Of several ways to it the shortest
+// counts, and of equally short ones the first by name. A link to a folder in which it lies, or
+// through which it was reached, is passed over and noted, so loops end. So are links that lead
+// nowhere, pipes, devices, and folders below the top that cannot be listed. Files with other
+// endings are counted.
 func openFolder(root string, o Options) (Dataset, error) {
 	x, err := o.indexed("folder", root, func() (*index, []stamp, error) {
 		w := &walk{root: root}
@@ -104,31 +105,32 @@ func openFolder(root string, o Options) (Dataset, error) {
 }
 
 // noImages says what a folder holds in place of images.
-func noImages(root string, folders, others []string) error {
-	if len(folders) == 0 && len(others) == 0 {
+func noImages(root string, folders []string, others Some) error {
+	if len(folders) == 0 && others.Count == 0 {
 		return fmt.Errorf("data: %s is empty; put images into it, or give another folder", root)
 	}
 	looked := strings.Join(imageExtensions, " ")
-	if len(others) == 0 {
+	if others.Count == 0 {
 		return fmt.Errorf("data: %s holds no images (looked for %s in it and its subfolders; found %d empty folders, e.g. %s)",
 			root, looked, len(folders), folders[0])
 	}
 	return fmt.Errorf("data: %s holds no images (looked for %s in it and its subfolders; found %d other files, e.g. %s)",
-		root, looked, len(others), others[0])
+		root, looked, others.Count, others.First[0])
 }
 
 // walk collects the images below a folder.
 type walk struct {
 	root    string
 	stamps  []stamp
-	others  []string
+	others  Some  // files with other endings
 	skipped index // of which only the list of what was skipped is used
 }
 
 // dir is a folder on the way.
 type dir struct {
-	path  string // relative to the root, with slashes; "." is the root
-	real  string // without links
+	path  string   // relative to the root, with slashes; "." is the root
+	real  string   // without links
+	above []string // the folders through which it was reached, without links
 	class int
 	listing
 }
@@ -137,13 +139,23 @@ type dir struct {
 type listing struct {
 	images, folders, others []string
 	links                   []string // of folders, those that are links
+	odd                     []oddity
 	stamp                   stamp
 	err                     error
 }
 
+// oddity is an entry of a folder that is neither file nor folder.
+type oddity struct {
+	name   string
+	reason error
+}
+
 // index walks the folder.
 func (w *walk) index() (*index, error) {
-	real, err := filepath.EvalSymlinks(w.root)
+	real, err := filepath.Abs(w.root) // as links may name their targets
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data: cannot list %s: %w", w.root, err)
 	}
@@ -151,8 +163,7 @@ func (w *walk) index() (*index, error) {
 	if top.err != nil {
 		return nil, top.err
 	}
-	w.stamps = append(w.stamps, top.stamp)
-	w.others = top.others
+	w.note(top)
 	var found []dir
 	if len(top.images) > 0 {
 		found = append(w.below([]dir{top}), top)
@@ -169,12 +180,15 @@ func (w *walk) index() (*index, error) {
 		return nil, err
 	}
 	if x.Len() == 0 {
+		for _, s := range w.skipped.skipped { // which are no images either
+			w.others.addOther(s.Path)
+		}
 		return nil, noImages(w.root, top.folders, w.others)
 	}
 	if len(top.images) > 0 {
 		x.labels, x.classes = nil, nil
 	}
-	x.skipped = w.skipped.skipped
+	x.skipped, x.others = w.skipped.skipped, w.others
 	return x, nil
 }
 
@@ -208,16 +222,17 @@ func (w *walk) below(level []dir) (found []dir) {
 // children are the folders in d, not yet listed.
 func (w *walk) children(d dir) []dir {
 	var all []dir
+	above := append(slices.Clip(d.above), d.real)
 	for _, name := range d.folders {
-		child := dir{path: path.Join(d.path, name), real: filepath.Join(d.real, name), class: d.class}
+		child := dir{path: path.Join(d.path, name), real: filepath.Join(d.real, name), above: above, class: d.class}
 		if slices.Contains(d.links, name) {
 			real, err := filepath.EvalSymlinks(child.real)
 			if err != nil {
 				w.skipped.skip(child.path, err)
 				continue
 			}
-			if within(d.real, real) {
-				w.skipped.skip(child.path, fmt.Errorf("links to %s, in which it lies", real))
+			if slices.ContainsFunc(above, func(folder string) bool { return within(folder, real) }) {
+				w.skipped.skip(child.path, fmt.Errorf("links to %s, in which it lies", printable(real)))
 				continue
 			}
 			child.real = real
@@ -253,12 +268,29 @@ func (w *walk) list(dirs []dir) []dir {
 			w.skipped.skip(d.path, d.err)
 			continue
 		}
-		w.stamps = append(w.stamps, d.stamp)
-		for _, name := range d.others {
-			w.others = append(w.others, path.Join(d.path, name))
-		}
+		w.note(d)
 	}
 	return dirs
+}
+
+// note keeps what was seen in a folder beside images and folders.
+func (w *walk) note(d dir) {
+	w.stamps = append(w.stamps, d.stamp)
+	for _, name := range d.others {
+		w.others.addOther(path.Join(d.path, name))
+	}
+	for _, o := range d.odd {
+		w.skipped.skip(path.Join(d.path, o.name), o.reason)
+	}
+}
+
+// addOther counts a file with another ending, and keeps the first of each ending.
+func (s *Some) addOther(name string) {
+	s.Count++
+	same := func(kept string) bool { return strings.EqualFold(path.Ext(kept), path.Ext(name)) }
+	if len(s.First) < mostNames && !slices.ContainsFunc(s.First, same) {
+		s.First = append(s.First, printable(name))
+	}
 }
 
 // flatten sorts folders and puts the images in them into one index. classes are the names of the
@@ -322,19 +354,33 @@ func readFolder(name string) listing {
 			l.folders = append(l.folders, entry)
 		case IsImageName(entry) && (mode.IsRegular() || mode&fs.ModeSymlink != 0):
 			l.images = append(l.images, entry)
-		case mode&fs.ModeSymlink != 0 && isDir(filepath.Join(name, entry)):
-			l.folders = append(l.folders, entry)
-			l.links = append(l.links, entry)
-		default:
+		case mode.IsRegular():
 			l.others = append(l.others, entry)
+		default:
+			l.addLink(name, entry)
 		}
 	}
 	return l
 }
 
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
+// addLink adds an entry of a folder by what it leads to, if it is a link, else as what it is.
+func (l *listing) addLink(folder, entry string) {
+	info, err := os.Stat(filepath.Join(folder, entry))
+	switch {
+	case err != nil:
+		var fault *fs.PathError
+		if errors.As(err, &fault) { // it names the path again
+			err = fault.Err
+		}
+		l.odd = append(l.odd, oddity{entry, fmt.Errorf("is a link that leads nowhere: %w", err)})
+	case info.IsDir():
+		l.folders = append(l.folders, entry)
+		l.links = append(l.links, entry)
+	case info.Mode().IsRegular():
+		l.others = append(l.others, entry)
+	default:
+		l.odd = append(l.odd, oddity{entry, fmt.Errorf("is %s, wanted a file", fileType(info.Mode()))})
+	}
 }
 
 // listAll is os.ReadDir, which gives up what it has where one entry vanishes on the way.

@@ -52,8 +52,8 @@ func TestFolderRules(t *testing.T) {
 		},
 		"any case": {[]string{"1.PNG", "2.Jpeg", "3.txt"}, "1.PNG:-1 2.Jpeg:-1", ""},
 		"every ending": {
-			[]string{"1.jpg", "1.jpeg", "1.png", "1.gif", "1.webp", "1.bmp", "1.tif", "1.tiff", "1.pbm", "1.pgm", "1.pnm", "1.ppm", "1.psd"},
-			"1.bmp:-1 1.gif:-1 1.jpeg:-1 1.jpg:-1 1.pbm:-1 1.pgm:-1 1.png:-1 1.pnm:-1 1.ppm:-1 1.tif:-1 1.tiff:-1 1.webp:-1", "",
+			[]string{"1.jpg", "1.jpeg", "1.jpe", "1.jfif", "1.jfi", "1.JIF", "1.png", "1.gif", "1.webp", "1.bmp", "1.tif", "1.tiff", "1.pbm", "1.pgm", "1.pnm", "1.ppm", "1.psd"},
+			"1.JIF:-1 1.bmp:-1 1.gif:-1 1.jfi:-1 1.jfif:-1 1.jpe:-1 1.jpeg:-1 1.jpg:-1 1.pbm:-1 1.pgm:-1 1.png:-1 1.pnm:-1 1.ppm:-1 1.tif:-1 1.tiff:-1 1.webp:-1", "",
 		},
 		"train and val": {
 			[]string{"train/a/1.png", "train/b/1.png", "val/a/2.png", "val/b/2.png"}, "a/1.png:0 b/1.png:1", "a b",
@@ -156,9 +156,11 @@ func TestLinksAreFollowedAndLoopsEnd(t *testing.T) {
 	for _, s := range ds.(interface{ Skipped() []data.BadImage }).Skipped() {
 		noted[s.Path] = s.Error
 	}
-	for _, link := range []string{"c/up", "a/self", "b/self"} {
-		if !strings.Contains(noted[link], "in which it lies") {
-			t.Errorf("%s is noted as %q", link, noted[link])
+	for link, want := range map[string]string{
+		"c/up": "in which it lies", "a/self": "in which it lies", "b/self": "in which it lies", "c/broken": "leads nowhere: no such file",
+	} {
+		if !strings.Contains(noted[link], want) {
+			t.Errorf("%s is noted as %q, want %q", link, noted[link], want)
 		}
 	}
 	if _, err := ds.Load(0); err != nil {
@@ -166,6 +168,31 @@ func TestLinksAreFollowedAndLoopsEnd(t *testing.T) {
 	}
 	if _, err := ds.Load(1); err == nil {
 		t.Error("a link to nowhere was loaded")
+	}
+}
+
+// A link that leads back by way of another folder is a loop too.
+func TestLinksBackToTheRootDoubleNothing(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"set/x/1.png", "set/y/1.png", "away/2.png"} {
+		writePNG(t, filepath.Join(dir, name), 3, 2)
+	}
+	for link, to := range map[string]string{"set/x/up": "..", "set/x/top": "../..", "set/x/more": "../../away", "away/back": filepath.Join(dir, "set")} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	ds := open(t, "set")
+	if got, want := describe(ds), "x/1.png:0 x/more/2.png:0 y/1.png:1"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	var noted []string
+	for _, s := range ds.(interface{ Skipped() []data.BadImage }).Skipped() {
+		noted = append(noted, s.Path)
+	}
+	if want := []string{"x/top", "x/up", "x/more/back"}; !slices.Equal(noted, want) {
+		t.Errorf("passed over were %v, want %v", noted, want)
 	}
 }
 

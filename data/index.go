@@ -20,6 +20,7 @@ type index struct {
 	parts  []string // all that the archive has, where this is one of them; see Splits
 
 	skipped []BadImage // what was passed over when the index was made, as far as it is worth a word
+	others  Some       // files of a folder that have no ending of an image
 }
 
 // place says where the bytes of an image lie in its shard. What the fields mean beyond offset and
@@ -55,6 +56,9 @@ func (x *index) Label(i int) int {
 
 // Skipped are the folders, members and so on that were passed over, with the reasons.
 func (x *index) Skipped() []BadImage { return x.skipped }
+
+// OtherFiles are the files of a folder that have no ending of an image: how many, and one of each ending.
+func (x *index) OtherFiles() Some { return x.others }
 
 // add appends an image by its name. Labels and places are appended beside it.
 func (x *index) add(name ...string) error {

@@ -11,9 +11,9 @@ import (
 )
 
 // An index file is, in this order: the magic, the key, the stamps, the shards, the classes, the
-// parts and what was skipped; the lengths of the columns, the columns; and a checksum of all before it.
+// parts, what was skipped and the other files; the lengths of the columns, the columns; and a checksum of all before it.
 // Numbers are little endian; texts stand behind their length.
-const indexMagic = "ibot index 1\n"
+const indexMagic = "ibot index 2\n"
 
 var errIndex = errors.New("data: this is no index of this version, or a damaged one")
 
@@ -57,6 +57,8 @@ func (e *encoder) encode(w io.Writer) error {
 		e.text(s.Path)
 		e.text(s.Error)
 	}
+	e.number(e.x.others.Count)
+	e.texts(e.x.others.First)
 	e.number(len(e.x.names))
 	e.number(len(e.x.ends))
 	e.number(len(e.x.labels))
@@ -215,6 +217,7 @@ func (d *decoder) index() (*index, error) {
 	for range d.length(16) {
 		x.skipped = append(x.skipped, BadImage{Path: d.text(), Error: d.text(), Index: -1})
 	}
+	x.others = Some{Count: d.number(), First: d.texts()}
 	names, n, labels, places := d.length(1), d.length(4), d.length(4), d.length(placeSize)
 	if d.err != nil || n == 0 || labels != 0 && labels != n || places != 0 && places != n || names > math.MaxUint32 {
 		return nil, errIndex

@@ -25,7 +25,7 @@ func (l look) bits() string {
 
 // endings are those by which the files of each format go.
 var endings = map[string][]string{
-	"JPEG": {".jpg", ".jpeg"}, "PNG": {".png"}, "GIF": {".gif"}, "WebP": {".webp"}, "BMP": {".bmp"}, "TIFF": {".tif", ".tiff"},
+	"JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif"}, "PNG": {".png"}, "GIF": {".gif"}, "WebP": {".webp"}, "BMP": {".bmp"}, "TIFF": {".tif", ".tiff"},
 	"PNM": {".ppm", ".pgm", ".pbm", ".pnm"},
 }
 

@@ -2,6 +2,8 @@ package data_test
 
 import (
 	"archive/zip"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,7 +44,7 @@ func TestRefusedFilesAreNamed(t *testing.T) {
 	packed.Close()
 
 	for name, want := range map[string]string{
-		"empty.npy": "npy", "cut.npz": "npz", "picture.npy": "single picture", "lzma.zip": "a.jpg is packed by method 14, which is not read",
+		"empty.npy": "npy", "cut.npz": "npz", "picture.npy": "single picture", "lzma.zip": "a.jpg is packed with LZMA, which is not read; pack it with deflate",
 	} {
 		path := filepath.Join(dir, name)
 		_, opened := data.Open(path)
@@ -55,5 +57,36 @@ func TestRefusedFilesAreNamed(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// TestZipMembersThatAreNotRead: members that are packed in another way, and links, are passed over with the reason.
+func TestZipMembersThatAreNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "some.zip")
+	create(t, path, func(file io.Writer) error {
+		z := zip.NewWriter(file)
+		link := &zip.FileHeader{Name: "link.png"}
+		link.SetMode(fs.ModeSymlink | 0o777)
+		for _, h := range []*zip.FileHeader{{Name: "a.png"}, {Name: "b.png", Method: 12, CompressedSize64: 3}, link} {
+			w, err := z.CreateRaw(h)
+			if err != nil {
+				return err
+			}
+			if _, err := io.WriteString(w, strings.Repeat("x", int(h.CompressedSize64))); err != nil {
+				return err
+			}
+		}
+		return z.Close()
+	})
+	set := open(t, path)
+	if got, want := describe(set), "a.png:-1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	noted := map[string]string{}
+	for _, s := range set.(interface{ Skipped() []data.BadImage }).Skipped() {
+		noted[s.Path] = s.Error
+	}
+	if len(noted) != 2 || !strings.Contains(noted["b.png"], "packed with bzip2, which is not read") || !strings.Contains(noted["link.png"], "is a link") {
+		t.Errorf("passed over were %v", noted)
 	}
 }

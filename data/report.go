@@ -46,7 +46,7 @@ func (r *Report) advise(inChans int) []string {
 		r.adviseParts(say)
 	}
 	if len(r.Skipped) > 0 {
-		say("%s passed over, e.g. %s: %s.", many(len(r.Skipped), "folder or member of an archive was", "folders or members of archives were"), r.Skipped[0].Path, r.Skipped[0].Error)
+		say("%s passed over, e.g. %s: %s.", many(len(r.Skipped), "entry was", "entries were"), r.Skipped[0].Path, r.Skipped[0].Error)
 	}
 	if extra := r.Duplicates.Images - r.Duplicates.Count; extra > 0 {
 		say("%s of others. They count double in training; a few do no harm.", many(extra, "image is an exact copy", "images are exact copies"))
@@ -165,6 +165,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		line("bits", "%s", counts(r.Depths))
 	}
 	line("duplicates", "%s of %s; %s across parts", groups(r.Duplicates.Count), images(r.Duplicates.Images), groups(r.Across.Count))
+	if r.Others.Count > 0 {
+		line("beside", "%s, such as %s", many(r.Others.Count, "file with another ending", "files with other endings"),
+			strings.Join(r.Others.First[:min(2, len(r.Others.First))], " and "))
+	}
 	list := func(title string, n int, item func(i int) string) {
 		if n > 0 {
 			fmt.Fprintf(&b, "\n%s\n", title)

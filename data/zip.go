@@ -72,21 +72,23 @@ func scanZip(path string, notes *index) ([]member, error) {
 	var first string // of those that are not read, with the reason
 	for _, f := range r.File {
 		name, isImage := memberName(f.Name)
-		if !isImage || !f.Mode().IsRegular() {
+		if !isImage || f.Mode().IsDir() {
 			continue
 		}
 		offset, err := f.DataOffset()
 		switch {
 		case f.Flags&1 != 0:
 			err = errors.New("is encrypted")
+		case !f.Mode().IsRegular():
+			err = errors.New("is a link or the like within a zip file; write it with the files themselves")
 		case f.Method != zip.Store && f.Method != zip.Deflate:
-			err = fmt.Errorf("is packed by method %d, which is not read; make the archive with deflate, or without compression", f.Method)
+			err = fmt.Errorf("is packed with %s, which is not read; pack it with deflate or stored", zipMethod(f.Method))
 		case f.CompressedSize64 > imaging.MaxFileBytes || f.UncompressedSize64 > imaging.MaxFileBytes:
 			err = fmt.Errorf("has %d bytes, at most %d are read", f.UncompressedSize64, imaging.MaxFileBytes)
 		}
 		if err != nil {
 			notes.skip(name, err)
-			first = cmp.Or(first, name+" "+err.Error())
+			first = cmp.Or(first, printable(name)+" "+err.Error())
 			continue
 		}
 		members = append(members, member{name, place{
@@ -98,6 +100,12 @@ func scanZip(path string, notes *index) ([]member, error) {
 		return nil, errors.New("has no image that is read: " + first)
 	}
 	return members, nil
+}
+
+// zipMethod is how zip's manual calls a way of packing.
+func zipMethod(method uint16) string {
+	names := map[uint16]string{9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+	return cmp.Or(names[method], fmt.Sprintf("method %d", method))
 }
 
 // readZipped reads a member and checks it against its checksum.
