@@ -62,17 +62,23 @@ type blockOfSome struct {
 func (b *blockOfSome) Forward(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
 		B, T, D := x.Size(0), x.Size(1), x.Size(2)
-		y := x.Reshape(B*T, D).IndexSelect(0, rows(b.tokens, T, nil))
+		choose := func(x *torch.Tensor) *torch.Tensor { return x.Reshape(B*T, D).IndexSelect(0, rows(b.tokens, T, nil)) }
+		var y *torch.Tensor
 		kept, scale := b.DropPath.Kept(m, B)
-		if len(kept) > 0 {
+		if len(kept) == 0 {
+			y = choose(x)
+		} else {
+			normed, x := b.Norm1.Fork(x, kept)
+			y = choose(x)
 			some, at := b.of(kept)
-			attended := torch.SelfAttention(b.Attn.QKV.Forward(b.Norm1.OfSamples(x, kept)), b.Attn.NumHeads) // (kept, T, D)
+			attended := torch.SelfAttention(b.Attn.QKV.Forward(normed), b.Attn.NumHeads) // (kept, T, D)
 			attended = attended.Reshape(len(kept)*T, D).IndexSelect(0, rows(some, T, kept))
 			y = y.AddBranch(scaled(b.Attn.Proj.Forward(attended), b.Gamma1), scale, at)
 		}
 		if kept, scale = b.DropPath.Kept(m, B); len(kept) > 0 {
 			_, at := b.of(kept)
-			y = y.AddBranch(scaled(b.MLP.Forward(b.Norm2.OfSamples(y, at)), b.Gamma2), scale, at)
+			normed, same := b.Norm2.Fork(y, at)
+			y = same.AddBranch(scaled(b.MLP.Forward(normed), b.Gamma2), scale, at)
 		}
 		return y
 	})

@@ -14,7 +14,8 @@ type DropPath struct{ P float64 }
 func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Tensor) *torch.Tensor) *torch.Tensor {
 	if m.FixedShapes && m.Train && d.P > 0 {
 		weights := m.Drops.weights(d.P, x) // drawn before the draws of f
-		return x.AddWeighted(f(norm.ForLinear(x)), weights)
+		normed, x := norm.Fork(x, nil)
+		return x.AddWeighted(f(normed), weights)
 	}
 	kept, scale := d.Kept(m, x.Size(0))
 	switch len(kept) {
@@ -23,7 +24,8 @@ func (d DropPath) Add(m Mode, x *torch.Tensor, norm *LayerNorm, f func(*torch.Te
 	case x.Size(0):
 		kept = nil
 	}
-	return x.AddBranch(f(norm.OfSamples(x, kept)), scale, kept)
+	normed, x := norm.Fork(x, kept)
+	return x.AddBranch(f(normed), scale, kept)
 }
 
 // Kept returns which of B samples keep the next branch, in ascending order, and what scales it.

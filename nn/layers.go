@@ -80,11 +80,14 @@ func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
 }
 
 // ForLinear is Forward for a linear layer that follows: the result has the type of its products.
-func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor { return l.OfSamples(x, nil) }
+func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor {
+	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps, nil)
+}
 
-// OfSamples is ForLinear for some samples of x (B, ...), which the result has alone; they are in ascending order, and nil means all.
-func (l *LayerNorm) OfSamples(x *torch.Tensor, samples []int) *torch.Tensor {
-	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps, samples)
+// Fork is ForLinear for some samples of x (B, ...), which normed has alone; they are in ascending order, and nil means all. What becomes of
+// normed is to be added to same, which is x.
+func (l *LayerNorm) Fork(x *torch.Tensor, samples []int) (normed, same *torch.Tensor) {
+	return x.Fork(l.Weight, l.Bias, l.Eps, samples)
 }
 
 // PatchEmbed maps each patch of an image to a token: a convolution whose kernel is as large as its stride, as one

@@ -6,6 +6,7 @@
 // cast.
 
 #include "amx.h"
+#include "leaf.h"
 #include "linear.h"
 #include "node.h"
 #include "packs.h"
@@ -57,10 +58,9 @@ struct Factor {
 	int64_t C;
 };
 
-// weight_gradient returns dy^T x, (N, K) in float32, and in bias, where it packs dy, the sums of dy's rows.
-at::Tensor weight_gradient(const Factor &dy, const Factor &x, int64_t M, at::Tensor *bias) {
+// weight_gradient makes dw = dy^T x, (N, K) in float32, or adds that to it, and in bias, where it packs dy, the sums of dy's rows.
+void weight_gradient(const Factor &dy, const Factor &x, int64_t M, const at::Tensor &dw, bool add, at::Tensor *bias) {
 	const int64_t steps = blocks_of(M), N = dy.C, K = x.C, rows = std::min(steps, segment);
-	auto dw = at::empty({N, K}, at::kFloat);
 	auto sums = at::empty({steps, dy.rows.defined() ? N : 0}, at::kFloat);
 	const auto left = dy.rows.defined() ? room(rows * SIDE * N) : dy.packed, right = x.rows.defined() ? room(rows * SIDE * K) : x.packed;
 	const int64_t segments = (steps + segment - 1) / segment;
@@ -76,11 +76,10 @@ at::Tensor weight_gradient(const Factor &dy, const Factor &x, int64_t M, at::Ten
 		const int64_t left_panel = (dy.rows.defined() ? rows : steps) * STEP, right_panel = (x.rows.defined() ? rows : steps) * STEP;
 		const BFloat16 *a = halves(left) + (dy.rows.defined() ? 0 : first * STEP), *b = halves(right) + (x.rows.defined() ? 0 : first * STEP);
 		share(N / SIDE, 1, [&](int64_t from, int64_t to) {
-			amx::weight_gradient(a, left_panel, b, right_panel, count, data<float>(dw), K, from, to, s > 0);
+			amx::weight_gradient(a, left_panel, b, right_panel, count, data<float>(dw), K, from, to, add || s > 0);
 		});
 	}
 	if (bias != nullptr) *bias = sums.sum(0);
-	return dw;
 }
 
 // product returns x (M, K) times a packed weight, and b: (M, N).
@@ -110,7 +109,9 @@ struct LinearBackward : Node {
 		const int64_t N = weight.size(0), K = weight.size(1);
 		if (task_should_compute_output(0)) out[0] = product(dy, packs().of(weight, true), nullptr, in.sizes(), K, N);
 		if (!task_should_compute_output(1) && !(biased && task_should_compute_output(2))) return out;
-		out[1] = weight_gradient({dy, {}, N}, {in, {}, K}, dy.numel() / N, biased ? &out[2] : nullptr);
+		out[1] = weight_gradient_of(*this, 1, N, K, [&](const at::Tensor &dw, bool add) {
+			weight_gradient({dy, {}, N}, {in, {}, K}, dy.numel() / N, dw, add, biased ? &out[2] : nullptr);
+		});
 		return out;
 	}
 };
@@ -141,9 +142,13 @@ struct MLPBackward : Node {
 			amx::mlp_backward(halves(dy), halves(h), halves(pack2), halves(pack1), halves(activations), halves(dh), data<float>(sums),
 				out[0].defined() ? halves(out[0]) : nullptr, steps * STEP, M, K, H, N, from, to, scratch);
 		});
-		if (task_should_compute_output(1)) out[1] = weight_gradient({{}, dh, H}, {in, {}, K}, M, nullptr);
+		if (task_should_compute_output(1)) {
+			out[1] = weight_gradient_of(*this, 1, H, K, [&](const at::Tensor &dw, bool add) { weight_gradient({{}, dh, H}, {in, {}, K}, M, dw, add, nullptr); });
+		}
 		if (task_should_compute_output(2)) out[2] = sums.sum(0);
-		if (task_should_compute_output(3) || task_should_compute_output(4)) out[3] = weight_gradient({dy, {}, N}, {{}, activations, H}, M, &out[4]);
+		if (task_should_compute_output(3) || task_should_compute_output(4)) {
+			out[3] = weight_gradient_of(*this, 3, N, H, [&](const at::Tensor &dw, bool add) { weight_gradient({dy, {}, N}, {{}, activations, H}, M, dw, add, &out[4]); });
+		}
 		return out;
 	}
 };

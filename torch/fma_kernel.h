@@ -271,9 +271,9 @@ inline int64_t gradient_scratch(const float *, int64_t) { return 0; }
 inline int64_t gradient_scratch(const BFloat16 *, int64_t blocks) { return (ROUND * blocks + most()) * TILE; }
 
 // weight_gradient stores rows 32 [from_n, to_n) and columns 32 [from_k, to_k) of dW (N, K) = dy^T x, of factors in tiles, so
-// many blocks of them each. What is summed meanwhile, and what it is made of, stays in the second cache.
+// many blocks of them each, or adds them. What is summed meanwhile, and what it is made of, stays in the second cache.
 template <class T>
-void weight_gradient(const T *dy, const T *x, float *dw, int64_t blocks, int64_t N, int64_t K, int64_t from_n, int64_t to_n, int64_t from_k, int64_t to_k, float *scratch) {
+void weight_gradient(const T *dy, const T *x, float *dw, bool add, int64_t blocks, int64_t N, int64_t K, int64_t from_n, int64_t to_n, int64_t from_k, int64_t to_k, float *scratch) {
 	constexpr int64_t columns = 12;
 	float *of_x = scratch + ROUND * blocks * TILE;
 	const int64_t part = part_of(blocks);
@@ -289,7 +289,7 @@ void weight_gradient(const T *dy, const T *x, float *dw, int64_t blocks, int64_t
 				for (int64_t k = left; k < right; k++) {
 					const float *b = floats_of(x + m * SIDE * K + k * TILE, K, count, of_x, b_step);
 					for (int64_t n = first; n < last; n++) {
-						block<true>(a[n - first] + m * a_step, a_step, b, b_step, count, dw + n * SIDE * K + k * SIDE, K, m > 0);
+						block<true>(a[n - first] + m * a_step, a_step, b, b_step, count, dw + n * SIDE * K + k * SIDE, K, add || m > 0);
 					}
 				}
 			}

@@ -7,6 +7,7 @@
 #include "linear.h"
 #include "caches.h"
 #include "isa.h"
+#include "leaf.h"
 #include "node.h"
 #include "packs.h"
 
@@ -92,18 +93,16 @@ void gathered(const at::Tensor &x, int64_t C, const at::Tensor &tiles, const at:
 	});
 }
 
-// weight_gradient returns dy^T x, (N, K) in float32, of factors in tiles.
-at::Tensor weight_gradient(const at::Tensor &dy, int64_t N, const at::Tensor &x, int64_t K) {
-	auto dw = at::empty({N, K}, at::kFloat);
+// weight_gradient makes dw = dy^T x, (N, K) in float32, of factors in tiles, or adds that to it.
+void weight_gradient(const at::Tensor &dy, int64_t N, const at::Tensor &x, int64_t K, const at::Tensor &dw, bool add) {
 	typed(dy, [&](auto *type) {
 		using T = std::remove_pointer_t<decltype(type)>;
 		const int64_t blocks = dy.numel() / (N * SIDE), n = N / SIDE, k = K / SIDE;
 		each_turn(std::max(n, k), baseline::gradient_scratch(type, blocks), [&](int64_t from, int64_t to, float *scratch) {
 			const bool rows = n >= k; // are shared out, else columns
-			IB_RUN(weight_gradient(data<T>(dy), data<T>(x), data<float>(dw), blocks, N, K, rows ? from : 0, rows ? to : n, rows ? 0 : from, rows ? k : to, scratch));
+			IB_RUN(weight_gradient(data<T>(dy), data<T>(x), data<float>(dw), add, blocks, N, K, rows ? from : 0, rows ? to : n, rows ? 0 : from, rows ? k : to, scratch));
 		});
 	});
-	return dw;
 }
 
 // Kept is what a node keeps of x (..., C): its tiles.
@@ -139,7 +138,9 @@ struct LinearBackward : Node {
 		} else {
 			gathered(dy, N, of_dy, sum);
 		}
-		if (task_should_compute_output(1)) out[1] = weight_gradient(of_dy, N, in, K);
+		if (task_should_compute_output(1)) {
+			out[1] = weight_gradient_of(*this, 1, N, K, [&](const at::Tensor &dw, bool add) { weight_gradient(of_dy, N, in, K, dw, add); });
+		}
 		if (biased && task_should_compute_output(2)) out[2] = sum.sum(0);
 		return out;
 	}
@@ -175,9 +176,13 @@ struct MLPBackward : Node {
 					data<T>(dh), data<float>(sum_of_dh), data_or_null<T>(out[0]), M, K, H, N, from, to, scratch));
 			});
 		});
-		if (task_should_compute_output(1)) out[1] = weight_gradient(dh, H, in, K);
+		if (task_should_compute_output(1)) {
+			out[1] = weight_gradient_of(*this, 1, H, K, [&](const at::Tensor &dw, bool add) { weight_gradient(dh, H, in, K, dw, add); });
+		}
 		if (task_should_compute_output(2)) out[2] = sum_of_dh.sum(0);
-		if (task_should_compute_output(3)) out[3] = weight_gradient(of_dy, N, activations, H);
+		if (task_should_compute_output(3)) {
+			out[3] = weight_gradient_of(*this, 3, N, H, [&](const at::Tensor &dw, bool add) { weight_gradient(of_dy, N, activations, H, dw, add); });
+		}
 		if (task_should_compute_output(4)) out[4] = sum.sum(0);
 		return out;
 	}

@@ -35,8 +35,9 @@ const ib::Layers *layers_for(const at::Tensor &x, const at::Tensor &w, const at:
 	const bool half = x.scalar_type() == at::kBFloat16;
 	if (!x.device().is_cpu() || !(half || x.scalar_type() == at::kFloat) || x.dim() == 0 || x.numel() == 0 || !suits(w, b) || x.size(-1) != w.size(1)) return nullptr;
 	if (mixed()) return layers_in(true);
-	// For fewer rows packing the weight would take longer than the product.
-	return half || x.numel() / x.size(-1) < multiple ? nullptr : layers_in(false);
+	// For few rows packing the weight would take longer than the product, but one that learns is packed anyway.
+	const bool few = x.numel() / x.size(-1) < multiple && !w.requires_grad();
+	return half || few ? nullptr : layers_in(false);
 }
 
 // taken is x as the kernels take it.

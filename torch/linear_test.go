@@ -96,11 +96,42 @@ func TestLayersEqualThePlainForm(t *testing.T) {
 	}
 }
 
+// Layers add their weight's gradient to the one that is there, whoever made that.
+func TestGradientsOfLayersAddUp(t *testing.T) {
+	noLeak(t)
+	for _, l := range linears {
+		add := func(f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (grads []float64) {
+			in := [5]*torch.Tensor{}
+			for i, shape := range [][]int{{70, 64}, {96, 64}, {96}, {32, 96}, {32}} {
+				n := shape[0]
+				if len(shape) == 2 {
+					n *= shape[1]
+				}
+				in[i] = torch.New(normal(uint64(i), .3, n), shape...).RequireGrad(true)
+			}
+			loss := func(scale float64) *torch.Tensor {
+				y := f(in[0].MulScalar(scale), in[1], in[2], in[3], in[4])
+				return y.Mul(torch.New(normal(9, scale, y.Numel()), y.Shape()...)).SumAll()
+			}
+			in[1].SetGrad(torch.Ones(torch.Float32, torch.CPU, 64, 96).Transpose(0, 1)) // which does not lie as the weight does
+			loss(.5).Add(loss(2)).Add(in[1].Mul(in[1]).SumAll()).Backward()             // twice in a graph, and by another operator
+			loss(1).Backward()                                                          // and again
+			for _, t := range in[:4] {
+				if g := t.Grad(); g != nil {
+					grads = append(grads, torch.Read[float64](g)...)
+				}
+			}
+			return grads
+		}
+		torch.Scope(func() { near(t, l.name, add(l.fused), add(l.plain), 1e-6) })
+	}
+}
+
 func TestLayersOnOlderProcessors(t *testing.T) {
 	for _, most := range []string{"avx2", "default"} {
-		cmd := exec.Command(os.Args[0], "-test.run", "^Test(LayersEqualThePlainForm|PackedWeightsFollowTheWeight)$", "-test.v")
+		cmd := exec.Command(os.Args[0], "-test.run", "^Test(LayersEqualThePlainForm|GradientsOfLayersAddUp|PackedWeightsFollowTheWeight)$", "-test.v")
 		cmd.Env = append(os.Environ(), "ATEN_CPU_CAPABILITY="+most)
-		if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 2 {
+		if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "--- PASS") != 3 {
 			t.Errorf("%s: %v\n%s", most, err, out)
 		}
 	}

@@ -20,6 +20,7 @@ var (
 	// pointwise.cpp: float32 and bfloat16 on the CPU, a pass each
 	opFusedGELU      = &op{name: "ibot::gelu"}
 	opFusedLayerNorm = &op{name: "ibot::layer_norm"}
+	opFork           = &op{name: "ibot::fork"}
 	opAddBranch      = &op{name: "ibot::add_branch"}
 
 	// linear.cpp: by kernels of our own where they suit, else the engine's
@@ -68,6 +69,16 @@ func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool, samples []
 		t = t.IndexSelect(0, t.numbers(samples))
 	}
 	return opLayerNorm.one(t, []int{w.Size(0)}, w, b, eps)
+}
+
+// Fork returns [Tensor.LayerNormForLinear] and t, to which a branch of the normed one is to be added: it is t with a gradient that goes
+// through the norm, where both meet in one pass.
+func (t *Tensor) Fork(w, b *Tensor, eps float64, samples []int) (normed, same *Tensor) {
+	if fusedHere(t) && w.DType() == Float32 {
+		both := opFork.all(t, w, b, eps, optional(samples))
+		return both[0], both[1]
+	}
+	return t.LayerNormForLinear(w, b, eps, samples), t
 }
 
 // AddBranch returns t (B, ...) + scale r, of the type of t. Where samples are named, in ascending order along the first

@@ -25,11 +25,11 @@ inline bool differentiate(at::ArrayRef<at::Tensor> inputs) {
 template <class N>
 std::shared_ptr<N> make_node() { return std::shared_ptr<N>(new N, torch::autograd::deleteNode); }
 
-// record makes node the one that y's gradient goes to, and through it to the inputs.
-template <class N>
-void record(const std::shared_ptr<N> &node, at::Tensor &y, const variable_list &inputs) {
+// record makes node the one that the gradients of outputs, one or a list, go to, and through it to the inputs.
+template <class N, class Outputs>
+void record(const std::shared_ptr<N> &node, Outputs &outputs, const variable_list &inputs) {
 	node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-	torch::autograd::set_history(y, node);
+	torch::autograd::set_history(outputs, node);
 }
 
 } // namespace

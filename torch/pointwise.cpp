@@ -1,4 +1,4 @@
-// The operators between the matrix products, on the CPU: ibot::gelu, ibot::layer_norm, ibot::add_branch.
+// The operators between the matrix products, on the CPU: ibot::gelu, ibot::layer_norm, ibot::fork, ibot::add_branch.
 //
 // They are bound by memory, and libtorch goes through it more often than it must, above all in mixed
 // precision: a layer norm in float32 whose result is then cast, a mask that is multiplied and
@@ -17,6 +17,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
 namespace {
@@ -94,6 +95,13 @@ struct Samples {
 
 	int64_t count(int64_t of) const { return all ? of : static_cast<int64_t>(some.size()); }
 	int64_t operator[](int64_t i) const { return all ? i : some[i]; }
+
+	// places says of each of so many samples which one it is of those named; -1: of none.
+	std::vector<int64_t> places(int64_t of) const {
+		std::vector<int64_t> at(of, -1);
+		for (int64_t i = 0; i < count(of); i++) at[(*this)[i]] = i;
+		return at;
+	}
 };
 
 // of_samples calls f(row, at, n) for n rows that lie side by side from row on, rows from to to (excluded) of those of the
@@ -108,6 +116,7 @@ void of_samples(const Samples &samples, int64_t each, int64_t from, int64_t to, 
 	}
 }
 
+// LayerNormBackward is the node of layer_norm, and of fork, whose second result is x itself.
 struct LayerNormBackward : Node {
 	SavedVariable x, w;
 	at::Tensor stats; // (rows, 2)
@@ -121,34 +130,48 @@ struct LayerNormBackward : Node {
 	}
 	variable_list apply(variable_list &&grads) override {
 		std::lock_guard<std::mutex> lock(mutex_);
-		if (!grads[0].defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
+		const at::Tensor through = grads.size() > 1 ? grads[1] : at::Tensor();
+		if (!grads[0].defined()) return {through, at::Tensor(), at::Tensor()};
 		auto in = x.unpack(), weight = w.unpack(), dy = grads[0].contiguous();
-		const int64_t D = weight.numel(), each = in.numel() / (in.size(0) * D), rows = samples.count(in.size(0)) * each;
+		const auto more = through.defined() ? through.to(in.scalar_type()).contiguous() : at::Tensor();
+		const int64_t B = in.size(0), D = weight.numel(), each = in.numel() / (B * D), rows = samples.count(B) * each;
 		const int64_t parts = (rows + part_rows - 1) / part_rows;
-		auto dx = samples.all ? at::empty_like(in) : at::zeros_like(in);
+		auto dx = at::empty_like(in);
 		auto sums = at::zeros({2, parts, D}, at::kFloat); // dw and db of each part
 		typed(in, [&](auto *of_x) {
 			using T = std::remove_pointer_t<decltype(of_x)>;
+			const T *added = more.defined() ? data<T>(more) : nullptr;
 			typed(dy, [&](auto *of_y) {
 				using U = std::remove_pointer_t<decltype(of_y)>;
 				share(parts, 1, [&](int64_t from, int64_t to) {
 					for (int64_t p = from; p < to; p++) {
 						of_samples(samples, each, p * part_rows, std::min(rows, (p + 1) * part_rows), [&](int64_t row, int64_t at, int64_t n) {
 							IB_RUN(layer_norm_backward(data<T>(in) + row * D, data<float>(weight), data<float>(stats) + 2 * at, data<U>(dy) + at * D,
-								data<T>(dx) + row * D, data<float>(sums) + p * D, data<float>(sums) + (parts + p) * D, n, D));
+								added == nullptr ? added : added + row * D, data<T>(dx) + row * D, data<float>(sums) + p * D, data<float>(sums) + (parts + p) * D, n, D));
 						});
 					}
 				});
 			});
+			if (samples.all) return;
+			const auto places = samples.places(B);
+			for (int64_t i = 0; i < B; i++) {
+				if (places[i] >= 0) continue;
+				T *to = data<T>(dx) + i * each * D;
+				if (added == nullptr) {
+					std::fill_n(to, each * D, T{});
+				} else {
+					std::copy_n(added + i * each * D, each * D, to);
+				}
+			}
 		});
 		auto total = sums.sum(1);
 		return {dx, total[0], total[1]};
 	}
 };
 
-// layer_norm gives the type that the next matrix product takes, where for_product says that one comes next.
-// Only the samples named are normed; the result has no others.
-at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product, at::OptionalIntArrayRef some) {
+// normed gives the type that the next matrix product takes, where for_product says that one comes next.
+// Only the samples named are normed; the result has no others. Where forks is set x itself is the second result.
+variable_list normed(const at::Tensor &given, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product, at::OptionalIntArrayRef some, bool forks) {
 	check(given, "values");
 	TORCH_CHECK(weight.scalar_type() == f32 && bias.scalar_type() == f32 && weight.dim() == 1 && bias.sizes() == weight.sizes() &&
 		given.dim() > 0 && given.size(-1) == weight.numel(), "wants (..., D) with a weight and a bias (D) in float32");
@@ -157,29 +180,42 @@ at::Tensor layer_norm(const at::Tensor &given, const at::Tensor &weight, const a
 	const int64_t D = weight.numel(), each = x.numel() / std::max<int64_t>(1, x.size(0) * D), rows = samples.count(x.size(0)) * each;
 	auto shape = x.sizes().vec();
 	if (!samples.all) shape[0] = samples.count(0);
-	auto y = at::empty(shape, x.options().dtype(for_product && mixed() ? bf16 : x.scalar_type()));
+	variable_list out{at::empty(shape, x.options().dtype(for_product && mixed() ? bf16 : x.scalar_type()))};
 	auto stats = at::empty({rows, 2}, at::kFloat);
 	typed(x, [&](auto *of_x) {
 		using T = std::remove_pointer_t<decltype(of_x)>;
-		typed(y, [&](auto *of_y) {
+		typed(out[0], [&](auto *of_y) {
 			using U = std::remove_pointer_t<decltype(of_y)>;
 			share(rows, std::max<int64_t>(1, grain / D), [&](int64_t from, int64_t to) {
 				of_samples(samples, each, from, to, [&](int64_t row, int64_t at, int64_t n) {
-					IB_RUN(layer_norm(data<T>(x) + row * D, data<float>(weight), data<float>(bias), data<U>(y) + at * D, data<float>(stats) + 2 * at, n, D,
+					IB_RUN(layer_norm(data<T>(x) + row * D, data<float>(weight), data<float>(bias), data<U>(out[0]) + at * D, data<float>(stats) + 2 * at, n, D,
 						static_cast<float>(eps)));
 				});
 			});
 		});
 	});
-	if (differentiate({x, weight, bias})) {
+	const bool learns = differentiate({x, weight, bias});
+	if (forks) out.push_back(learns ? x.variable_data() : x);
+	if (learns) {
 		auto node = make_node<LayerNormBackward>();
 		node->x = SavedVariable(x, false);
 		node->w = SavedVariable(weight, false);
 		node->stats = stats;
 		node->samples = samples;
-		record(node, y, {x, weight, bias});
+		record(node, out, {x, weight, bias});
 	}
-	return y;
+	return out;
+}
+
+at::Tensor layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product, at::OptionalIntArrayRef samples) {
+	return normed(x, weight, bias, eps, for_product, samples, false)[0];
+}
+
+// fork returns x normed for a product, and x, which a branch of the normed one will be added to. So the gradients of both come to one node, which adds
+// them in the pass that it makes anyway.
+std::tuple<at::Tensor, at::Tensor> fork(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, double eps, at::OptionalIntArrayRef samples) {
+	auto both = normed(x, weight, bias, eps, true, samples, true);
+	return {both[0], both[1]};
 }
 
 // ---- the residual sum
@@ -216,8 +252,7 @@ at::Tensor add_branch(const at::Tensor &given_x, const at::Tensor &given_r, doub
 	const int64_t B = x.size(0), n = x.numel() / std::max<int64_t>(1, B);
 	const Samples samples(some, B);
 	TORCH_CHECK(r.size(0) == samples.count(B), "wants a branch of the same shape, of ", samples.count(B), " samples, got ", r.size(0));
-	std::vector<int64_t> at(B, -1); // where each sample's branch is
-	for (int64_t i = 0; i < r.size(0); i++) at[samples[i]] = i;
+	const auto at = samples.places(B); // where each sample's branch is
 	auto y = at::empty_like(x);
 	typed(r, [&](auto *of_r) {
 		using T = std::remove_pointer_t<decltype(of_r)>;
@@ -244,6 +279,7 @@ at::Tensor add_branch(const at::Tensor &given_x, const at::Tensor &given_r, doub
 TORCH_LIBRARY_FRAGMENT(ibot, m) {
 	m.def("gelu(Tensor x) -> Tensor", gelu);
 	m.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps, bool for_product, int[]? samples) -> Tensor", layer_norm);
+	m.def("fork(Tensor x, Tensor weight, Tensor bias, float eps, int[]? samples) -> (Tensor, Tensor)", fork);
 	m.def("add_branch(Tensor x, Tensor branch, float scale, int[]? samples) -> Tensor", add_branch);
 }
 

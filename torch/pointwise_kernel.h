@@ -97,10 +97,10 @@ void layer_norm(const T *x, const float *w, const float *b, U *y, float *stats, 
 	}
 }
 
-// layer_norm_backward: with g = dy w and x^ the normed x, dx = rstd (g - mean(g) - x^ mean(g x^)). It adds dy x^
-// to dw and dy to db.
+// layer_norm_backward: with g = dy w and x^ the normed x, dx = rstd (g - mean(g) - x^ mean(g x^)), and more added to it where that is not
+// null. It adds dy x^ to dw and dy to db.
 template <class T, class U>
-void layer_norm_backward(const T *x, const float *w, const float *stats, const U *dy, T *dx, float *dw, float *db,
+void layer_norm_backward(const T *x, const float *w, const float *stats, const U *dy, const T *more, T *dx, float *dw, float *db,
 	int64_t rows, int64_t D) {
 	for (int64_t row = 0; row < rows; row++) {
 		const T *in = x + row * D;
@@ -118,7 +118,8 @@ void layer_norm_backward(const T *x, const float *w, const float *stats, const U
 		const float a = sum_of(sum) / D, c = sum_of(inner) / D;
 		each(D, [&](int64_t i, int64_t m) {
 			const vec normed = (get(in + i, m) - mean) * rstd;
-			put(dx + row * D + i, (get(grad + i, m) * get(w + i, m) - a - normed * c) * rstd, m);
+			const vec own = (get(grad + i, m) * get(w + i, m) - a - normed * c) * rstd;
+			put(dx + row * D + i, more == nullptr ? own : own + get(more + row * D + i, m), m);
 		});
 	}
 }

@@ -43,12 +43,37 @@ var pointwise = []struct {
 		"a branch of some samples",
 		func(x, y, w, b *torch.Tensor) *torch.Tensor {
 			some, index := kept(x)
-			return x.AddBranch(x.LayerNormForLinear(w, b, 1e-6, some).Add(y.IndexSelect(0, index)), .75, some)
+			normed, x := x.Fork(w, b, 1e-6, some)
+			return x.AddBranch(normed.Add(y.IndexSelect(0, index)), .75, some)
 		},
 		func(x, y, w, b *torch.Tensor) *torch.Tensor {
 			_, index := kept(x)
 			branch := torch.Call("aten::layer_norm", x, []int{w.Size(0)}, w, b, 1e-6)[0].Add(y)
 			return torch.Call("aten::index_add", x, 0, index, branch.IndexSelect(0, index).MulScalar(.75))[0]
+		},
+	},
+	{
+		"a fork of some samples, of which one side is used",
+		func(x, y, w, b *torch.Tensor) *torch.Tensor {
+			some, _ := kept(x)
+			normed, _ := x.Fork(w, b, 1e-6, some)
+			_, x = x.Fork(w, b, 1e-6, some)
+			return x.AddBranch(normed, 1, some).Add(y)
+		},
+		func(x, y, w, b *torch.Tensor) *torch.Tensor {
+			_, index := kept(x)
+			normed := torch.Call("aten::layer_norm", x, []int{w.Size(0)}, w, b, 1e-6)[0]
+			return torch.Call("aten::index_add", x, 0, index, normed.IndexSelect(0, index))[0].Add(y)
+		},
+	},
+	{
+		"a fork",
+		func(x, y, w, b *torch.Tensor) *torch.Tensor {
+			normed, x := x.Fork(w, b, 1e-6, nil)
+			return x.AddBranch(normed, 1, nil).Add(y)
+		},
+		func(x, y, w, b *torch.Tensor) *torch.Tensor {
+			return x.Add(torch.Call("aten::layer_norm", x, []int{w.Size(0)}, w, b, 1e-6)[0]).Add(y)
 		},
 	},
 }

@@ -2,14 +2,24 @@
 
 #include "vector.h"
 
+// root_of returns square roots. Of a loop over lanes GCC makes as many scalar instructions.
+inline vec root_of(vec v) {
+#if WIDTH == 16
+	return __builtin_ia32_sqrtps512_mask(v, v, -1, 4);
+#elif WIDTH == 8
+	return __builtin_ia32_sqrtps256(v);
+#else
+	for (int i = 0; i < WIDTH; i++) v[i] = __builtin_sqrtf(v[i]);
+	return v;
+#endif
+}
+
 // adamw is one step of AdamW on n values: see update.cpp for the factors.
 void adamw(float *p, const float *g, float *m, float *v, const Factors &f, int64_t n) {
 	auto update = [&](vec &p, vec g, vec &m, vec &v) {
 		m = m + (g - m) * f.grad;
 		v = v * f.keep + g * g * f.square;
-		vec root;
-		for (int i = 0; i < WIDTH; i++) root[i] = __builtin_sqrtf(v[i]);
-		p = p * f.decay - m / (root * f.root + f.eps) * f.step;
+		p = p * f.decay - m / (root_of(v) * f.root + f.eps) * f.step;
 	};
 	int64_t i = 0;
 	for (; i + WIDTH <= n; i += WIDTH) {
