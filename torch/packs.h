@@ -23,6 +23,8 @@ class Packs {
 	};
 	std::mutex mutex_;
 	std::map<std::pair<at::TensorImpl *, bool>, Pack> all_;
+	static constexpr int64_t between = 32; // how many are packed before those of weights that are gone are looked for again
+	int64_t packed_ = 0;
 	at::ScalarType type_;
 	Rows rows_;
 
@@ -51,7 +53,9 @@ public:
 		auto values = pack(w.contiguous(), for_gradient);
 		if (keeps) {
 			std::lock_guard<std::mutex> lock(mutex_);
-			for (auto it = all_.begin(); it != all_.end();) it = it->second.of.expired() ? all_.erase(it) : std::next(it);
+			if (packed_++ % between == 0) {
+				for (auto it = all_.begin(); it != all_.end();) it = it->second.of.expired() ? all_.erase(it) : std::next(it);
+			}
 			all_.erase(key);
 			all_.emplace(key, Pack{c10::weak_intrusive_ptr<at::TensorImpl>(w.getIntrusivePtr()), w._version(), values});
 		}

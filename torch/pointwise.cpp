@@ -154,15 +154,17 @@ struct LayerNormBackward : Node {
 			});
 			if (samples.all) return;
 			const auto places = samples.places(B);
-			for (int64_t i = 0; i < B; i++) {
-				if (places[i] >= 0) continue;
-				T *to = data<T>(dx) + i * each * D;
-				if (added == nullptr) {
-					std::fill_n(to, each * D, T{});
-				} else {
-					std::copy_n(added + i * each * D, each * D, to);
+			const int64_t n = each * D;
+			share(B, std::max<int64_t>(1, grain / n), [&](int64_t from, int64_t to) {
+				for (int64_t i = from; i < to; i++) {
+					if (places[i] >= 0) continue;
+					if (added == nullptr) {
+						std::fill_n(data<T>(dx) + i * n, n, T{});
+					} else {
+						std::copy_n(added + i * n, n, data<T>(dx) + i * n);
+					}
 				}
-			}
+			});
 		});
 		auto total = sums.sum(1);
 		return {dx, total[0], total[1]};

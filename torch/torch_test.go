@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"ibot/torch"
 )
@@ -141,6 +142,28 @@ func TestErrorsNameOperatorAndShapes(t *testing.T) {
 	if strings.Contains(e.Error(), ".cpp") || strings.Contains(e.Error(), "\n") {
 		t.Errorf("message shows C++ or several lines: %q", e.Error())
 	}
+}
+
+// Vectors are read and written where whole lines of the cache begin.
+func TestMemoryOfTensorsIsAligned(t *testing.T) {
+	noLeak(t)
+	torch.Scope(func() {
+		for n := 1; n < 1<<22; n = 3*n + 1 {
+			torch.Zeros(torch.Float32, torch.CPU, n).View(func(values []float32) {
+				if at := uintptr(unsafe.Pointer(&values[0])); at%64 != 0 {
+					t.Errorf("%d values begin at %#x", n, at)
+				}
+				for _, v := range values {
+					if v != 0 {
+						t.Fatalf("%d values hold %v", n, v)
+					}
+				}
+			})
+		}
+		if none := torch.Zeros(torch.Float32, torch.CPU, 0, 3).AddScalar(1); none.Numel() != 0 {
+			t.Errorf("a tensor of nothing has %d values", none.Numel())
+		}
+	})
 }
 
 func TestOutOfMemoryIsAnError(t *testing.T) {
