@@ -7,7 +7,7 @@ VCS := $(shell git log -1 >/dev/null 2>&1 || echo -buildvcs=false)
 GOFILES = $(shell find . -name '*.go' -not -path './.*' -not -name 'zengine.go')
 
 .DEFAULT_GOAL := build
-.PHONY: build bench-peers demo test test-engines test-browser race fuzz lint fmt engine engine-cached clean help
+.PHONY: build bench-peers demo test test-engines test-units test-browser race fuzz lint fmt engine engine-cached clean help
 
 build: engine-cached ## find the engine and build the program (the default)
 	go build $(VCS) -o ibot ./cmd/ibot
@@ -20,6 +20,9 @@ test: lint ## everything a fresh machine needs, then all checks and tests
 
 test-engines: ## the tests that need libtorch, on Debian's 1.13 and on the newest wheel
 	scripts/test-engines
+
+test-units: engine-cached ## the kernels for matrix units, which this machine may lack, emulated
+	CGO_CXXFLAGS="-DIB_EMULATE_UNITS -Wno-psabi" go test ./torch
 
 test-browser: engine-cached ## the report in headless Chromium, installed from apt where it is missing
 	scripts/chromium

@@ -26,7 +26,11 @@ struct Tiles {
 			uint16_t bytes[16];
 			uint8_t rows[16];
 		} shape = {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+#ifdef IB_EMULATE_UNITS
+		_tile_loadconfig(&shape);
+#else
 		asm volatile("ldtilecfg %0" ::"m"(shape));
+#endif
 	}
 	~Tiles() { _tile_release(); }
 };
@@ -332,13 +336,15 @@ inline void mlp_backward(const BFloat16 *dy, const BFloat16 *h, const BFloat16 *
 	});
 }
 
+constexpr int64_t MEET = 4; // blocks of rows of a weight's gradient that meet a panel while it is in the cache
+
 // weight_gradient stores rows 32 [from, to) of dW (N, K) = dy^T x, or adds to them, from so many steps of packed factors
 // whose blocks lie dy_block and whose panels lie x_panel values apart.
 inline void weight_gradient(const BFloat16 *dy, int64_t dy_block, const BFloat16 *x, int64_t x_panel, int64_t steps, float *dw, int64_t K, int64_t from, int64_t to, bool add) {
 	const Tiles tiles;
-	for (int64_t first = from; first < to; first += 4) {
+	for (int64_t first = from; first < to; first += MEET) {
 		for (int64_t k = 0; k < K; k += SIDE) {
-			for (int64_t n = first; n < to && n < first + 4; n++) block(dy + n * dy_block, x + k / SIDE * x_panel, steps, dw + n * SIDE * K + k, K, add, Nothing());
+			for (int64_t n = first; n < to && n < first + MEET; n++) block(dy + n * dy_block, x + k / SIDE * x_panel, steps, dw + n * SIDE * K + k, K, add, Nothing());
 		}
 	}
 }

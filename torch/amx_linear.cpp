@@ -10,10 +10,10 @@
 #include "linear.h"
 #include "node.h"
 #include "packs.h"
+#include "turns.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
-#include <c10/core/CPUAllocator.h>
 
 namespace {
 
@@ -29,14 +29,8 @@ BFloat16 *halves(const at::Tensor &t) { return data<BFloat16>(t); }
 
 at::Tensor room(int64_t n) { return at::empty({n}, at::kBFloat16); }
 
-// each_part calls f(from, to, scratch) for parts of n blocks, shared out over the threads. scratch holds so many values.
-template <class F>
-void each_part(int64_t n, int64_t scratch, F f) {
-	share(n, 1, [&](int64_t from, int64_t to) {
-		auto memory = c10::GetCPUAllocator()->allocate(scratch * sizeof(BFloat16));
-		f(from, to, static_cast<BFloat16 *>(memory.get()));
-	});
-}
+// least is how many blocks of rows a thread takes at a time: fewer are not worth a pass over a packed weight.
+constexpr int64_t least = 2;
 
 void pack_rows(const float *w, int64_t n, int64_t N, int64_t K, void *to, bool for_gradient) {
 	if (for_gradient) {
@@ -75,7 +69,7 @@ void weight_gradient(const Factor &dy, const Factor &x, int64_t M, const at::Ten
 		});
 		const int64_t left_panel = (dy.rows.defined() ? rows : steps) * STEP, right_panel = (x.rows.defined() ? rows : steps) * STEP;
 		const BFloat16 *a = halves(left) + (dy.rows.defined() ? 0 : first * STEP), *b = halves(right) + (x.rows.defined() ? 0 : first * STEP);
-		share(N / SIDE, 1, [&](int64_t from, int64_t to) {
+		each_turn<BFloat16>(N / SIDE, amx::MEET, 0, [&](int64_t from, int64_t to, BFloat16 *) {
 			amx::weight_gradient(a, left_panel, b, right_panel, count, data<float>(dw), K, from, to, add || s > 0);
 		});
 	}
@@ -86,7 +80,7 @@ void weight_gradient(const Factor &dy, const Factor &x, int64_t M, const at::Ten
 at::Tensor product(const at::Tensor &x, const at::Tensor &packed, const float *b, at::IntArrayRef shape, int64_t N, int64_t K) {
 	auto y = at::empty(shape, at::kBFloat16);
 	const int64_t M = x.numel() / K;
-	each_part(blocks_of(M), GROUP * SIDE * K, [&](int64_t from, int64_t to, BFloat16 *scratch) {
+	each_turn<BFloat16>(blocks_of(M), least, GROUP * SIDE * K, [&](int64_t from, int64_t to, BFloat16 *scratch) {
 		amx::linear(halves(x), halves(packed), b, halves(y), M, N, K, from, to, scratch);
 	});
 	return y;
@@ -94,7 +88,6 @@ at::Tensor product(const at::Tensor &x, const at::Tensor &packed, const float *b
 
 struct LinearBackward : Node {
 	SavedVariable x, w;
-	bool biased;
 	std::string name() const override { return "LinearBackward"; }
 	void release_variables() override {
 		std::lock_guard<std::mutex> lock(mutex_);
@@ -103,14 +96,14 @@ struct LinearBackward : Node {
 	}
 	variable_list apply(variable_list &&grads) override {
 		std::lock_guard<std::mutex> lock(mutex_);
-		variable_list out(biased ? 3 : 2);
+		variable_list out(3);
 		if (!grads[0].defined()) return out;
 		const auto in = x.unpack(), weight = w.unpack(), dy = grads[0].to(at::kBFloat16).contiguous();
 		const int64_t N = weight.size(0), K = weight.size(1);
 		if (task_should_compute_output(0)) out[0] = product(dy, packs().of(weight, true), nullptr, in.sizes(), K, N);
-		if (!task_should_compute_output(1) && !(biased && task_should_compute_output(2))) return out;
+		if (!task_should_compute_output(1) && !task_should_compute_output(2)) return out;
 		out[1] = weight_gradient_of(*this, 1, N, K, [&](const at::Tensor &dw, bool add) {
-			weight_gradient({dy, {}, N}, {in, {}, K}, dy.numel() / N, dw, add, biased ? &out[2] : nullptr);
+			weight_gradient({dy, {}, N}, {in, {}, K}, dy.numel() / N, dw, add, task_should_compute_output(2) ? &out[2] : nullptr);
 		});
 		return out;
 	}
@@ -138,7 +131,7 @@ struct MLPBackward : Node {
 		auto sums = at::empty({steps, H}, at::kFloat);
 		if (task_should_compute_output(0)) out[0] = at::empty(in.sizes(), at::kBFloat16);
 		const auto pack2 = packs().of(second, true), pack1 = packs().of(first, true);
-		each_part(steps, GROUP * SIDE * (N + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
+		each_turn<BFloat16>(steps, least, GROUP * SIDE * (N + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
 			amx::mlp_backward(halves(dy), halves(h), halves(pack2), halves(pack1), halves(activations), halves(dh), data<float>(sums),
 				out[0].defined() ? halves(out[0]) : nullptr, steps * STEP, M, K, H, N, from, to, scratch);
 		});
@@ -164,8 +157,7 @@ at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b)
 		auto node = make_node<LinearBackward>();
 		node->x = SavedVariable(x, false);
 		node->w = SavedVariable(w, false);
-		node->biased = b.defined();
-		record(node, y, b.defined() ? variable_list{x, w, b} : variable_list{x, w});
+		record(node, y, {x, w, b});
 	}
 	return y;
 }
@@ -179,7 +171,7 @@ at::Tensor mlp(const at::Tensor &x, const at::Tensor &w1, const at::Tensor &b1, 
 		y = at::empty(shape_of(x, N), at::kBFloat16);
 		if (learns) h = room(blocks_of(M) * SIDE * H);
 		const auto pack1 = packs().of(w1, false), pack2 = packs().of(w2, false);
-		each_part(blocks_of(M), GROUP * SIDE * (K + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
+		each_turn<BFloat16>(blocks_of(M), least, GROUP * SIDE * (K + H), [&](int64_t from, int64_t to, BFloat16 *scratch) {
 			amx::mlp(halves(x), halves(pack1), bias_of(b1), halves(pack2), bias_of(b2), learns ? halves(h) : nullptr, halves(y), M, K, H, N, from, to, scratch);
 		});
 	}

@@ -10,14 +10,12 @@
 #include "leaf.h"
 #include "node.h"
 #include "packs.h"
+#include "turns.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sum.h>
-#include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
-#include <atomic>
 #include <type_traits>
 
 namespace {
@@ -28,22 +26,6 @@ namespace {
 using baseline::blocks_of;
 using baseline::group_of;
 using baseline::SIDE;
-
-// each_turn calls f(from, to, scratch) for parts of n blocks: a thread that is done takes the next part, ever smaller ones,
-// so that none waits long for another, which may share its core with somebody. scratch holds so many floats.
-template <class F>
-void each_turn(int64_t n, int64_t scratch, F f) {
-	const int64_t threads = std::min<int64_t>(n, at::get_num_threads());
-	std::atomic<int64_t> next{0};
-	share(threads, 1, [&](int64_t first, int64_t last) {
-		auto memory = c10::GetCPUAllocator()->allocate(scratch * sizeof(float));
-		for (int64_t from = next.load(); from < n;) {
-			const int64_t count = std::max<int64_t>(1, (n - from) / (2 * threads));
-			if (next.compare_exchange_weak(from, from + count)) f(from, from + count, static_cast<float *>(memory.get())), from = next.load();
-		}
-		std::atomic_thread_fence(std::memory_order_seq_cst); // stores past the cache are not in order
-	});
-}
 
 // tiles returns room for C values of so many blocks of rows.
 at::Tensor tiles(int64_t blocks, int64_t C, at::ScalarType type) { return at::empty({blocks * SIDE * C}, type); }
@@ -73,7 +55,7 @@ at::Tensor product(const at::Tensor &x, const at::Tensor &packed, const at::Tens
 	const int64_t M = x.numel() / K;
 	typed(x, [&](auto *type) {
 		using T = std::remove_pointer_t<decltype(type)>;
-		each_turn(blocks_of(M), group_of(K) * SIDE * K, [&](int64_t from, int64_t to, float *scratch) {
+		each_turn<float>(blocks_of(M), 1, group_of(K) * SIDE * K, [&](int64_t from, int64_t to, float *scratch) {
 			IB_RUN(linear(data<T>(x), data<float>(packed), bias_of(b), data<T>(y), data_or_null<T>(tiles), data_or_null<float>(sums), M, N, K, from, to, scratch));
 		});
 	});
@@ -85,7 +67,7 @@ void gathered(const at::Tensor &x, int64_t C, const at::Tensor &tiles, const at:
 	const int64_t M = x.numel() / C;
 	typed(x, [&](auto *type) {
 		using T = std::remove_pointer_t<decltype(type)>;
-		each_turn(blocks_of(M), SIDE * C, [&](int64_t from, int64_t to, float *scratch) {
+		each_turn<float>(blocks_of(M), 1, SIDE * C, [&](int64_t from, int64_t to, float *scratch) {
 			for (int64_t m = from; m < to; m++) {
 				IB_RUN(gather(data<T>(x) + m * SIDE * C, M - m * SIDE, C, data<T>(tiles) + m * SIDE * C, data<float>(sums) + m * C, scratch));
 			}
@@ -98,7 +80,7 @@ void weight_gradient(const at::Tensor &dy, int64_t N, const at::Tensor &x, int64
 	typed(dy, [&](auto *type) {
 		using T = std::remove_pointer_t<decltype(type)>;
 		const int64_t blocks = dy.numel() / (N * SIDE), n = N / SIDE, k = K / SIDE;
-		each_turn(std::max(n, k), baseline::gradient_scratch(type, blocks), [&](int64_t from, int64_t to, float *scratch) {
+		each_turn<float>(std::max(n, k), 1, baseline::gradient_scratch(type, blocks), [&](int64_t from, int64_t to, float *scratch) {
 			const bool rows = n >= k; // are shared out, else columns
 			IB_RUN(weight_gradient(data<T>(dy), data<T>(x), data<float>(dw), add, blocks, N, K, rows ? from : 0, rows ? to : n, rows ? 0 : from, rows ? k : to, scratch));
 		});
@@ -119,7 +101,6 @@ struct Kept {
 struct LinearBackward : Node {
 	Kept x;
 	SavedVariable w;
-	bool biased;
 	std::string name() const override { return "LinearBackward"; }
 	void release_variables() override {
 		std::lock_guard<std::mutex> lock(mutex_);
@@ -128,7 +109,7 @@ struct LinearBackward : Node {
 	}
 	variable_list apply(variable_list &&grads) override {
 		std::lock_guard<std::mutex> lock(mutex_);
-		variable_list out(biased ? 3 : 2);
+		variable_list out(3);
 		if (!grads[0].defined()) return out;
 		const auto in = x.get(), weight = w.unpack(), dy = grads[0].to(in.scalar_type()).contiguous();
 		const int64_t N = weight.size(0), K = weight.size(1), blocks = in.numel() / (K * SIDE);
@@ -141,7 +122,7 @@ struct LinearBackward : Node {
 		if (task_should_compute_output(1)) {
 			out[1] = weight_gradient_of(*this, 1, N, K, [&](const at::Tensor &dw, bool add) { weight_gradient(of_dy, N, in, K, dw, add); });
 		}
-		if (biased && task_should_compute_output(2)) out[2] = sum.sum(0);
+		if (task_should_compute_output(2)) out[2] = sum.sum(0);
 		return out;
 	}
 };
@@ -171,7 +152,7 @@ struct MLPBackward : Node {
 		const auto pack2 = packs().of(second, true), pack1 = packs().of(first, true);
 		typed(in, [&](auto *typed_as) {
 			using T = std::remove_pointer_t<decltype(typed_as)>;
-			each_turn(blocks, group_of(H) * SIDE * (N + H), [&](int64_t from, int64_t to, float *scratch) {
+			each_turn<float>(blocks, 1, group_of(H) * SIDE * (N + H), [&](int64_t from, int64_t to, float *scratch) {
 				IB_RUN(mlp_backward(data<T>(dy), data<T>(hidden), data<float>(pack2), data<float>(pack1), data<T>(of_dy), data<float>(sum), data<T>(activations),
 					data<T>(dh), data<float>(sum_of_dh), data_or_null<T>(out[0]), M, K, H, N, from, to, scratch));
 			});
@@ -201,8 +182,7 @@ at::Tensor linear(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b)
 		auto node = make_node<LinearBackward>();
 		node->x = {kept, x.sizes().vec()};
 		node->w = SavedVariable(w, false);
-		node->biased = b.defined();
-		record(node, y, b.defined() ? variable_list{x, w, b} : variable_list{x, w});
+		record(node, y, {x, w, b});
 	}
 	return y;
 }
@@ -218,7 +198,7 @@ at::Tensor mlp(const at::Tensor &x, const at::Tensor &w1, const at::Tensor &b1, 
 		const auto pack1 = packs().of(w1, false), pack2 = packs().of(w2, false);
 		typed(x, [&](auto *type) {
 			using T = std::remove_pointer_t<decltype(type)>;
-			each_turn(blocks, group_of(H) * SIDE * (K + H), [&](int64_t from, int64_t to, float *scratch) {
+			each_turn<float>(blocks, 1, group_of(H) * SIDE * (K + H), [&](int64_t from, int64_t to, float *scratch) {
 				IB_RUN(mlp(data<T>(x), data<float>(pack1), bias_of(b1), data<float>(pack2), bias_of(b2), data_or_null<T>(kept), data_or_null<T>(h), data<T>(y),
 					M, K, H, N, from, to, scratch));
 			});

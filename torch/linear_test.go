@@ -100,7 +100,7 @@ func TestLayersEqualThePlainForm(t *testing.T) {
 func TestGradientsOfLayersAddUp(t *testing.T) {
 	noLeak(t)
 	for _, l := range linears {
-		add := func(f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (grads []float64) {
+		add := func(precision torch.DType, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (grads []float64) {
 			in := [5]*torch.Tensor{}
 			for i, shape := range [][]int{{70, 64}, {96, 64}, {96}, {32, 96}, {32}} {
 				n := shape[0]
@@ -109,9 +109,17 @@ func TestGradientsOfLayersAddUp(t *testing.T) {
 				}
 				in[i] = torch.New(normal(uint64(i), .3, n), shape...).RequireGrad(true)
 			}
-			loss := func(scale float64) *torch.Tensor {
-				y := f(in[0].MulScalar(scale), in[1], in[2], in[3], in[4])
-				return y.Mul(torch.New(normal(9, scale, y.Numel()), y.Shape()...)).SumAll()
+			loss := func(scale float64) (sum *torch.Tensor) {
+				call := func() {
+					y := f(in[0].MulScalar(scale), in[1], in[2], in[3], in[4]).To(torch.Float32)
+					sum = y.Mul(torch.New(normal(9, scale, y.Numel()), y.Shape()...)).SumAll()
+				}
+				if precision == torch.BFloat16 {
+					torch.Autocast(torch.CPU, precision, call)
+				} else {
+					call()
+				}
+				return sum
 			}
 			in[1].SetGrad(torch.Ones(torch.Float32, torch.CPU, 64, 96).Transpose(0, 1)) // which does not lie as the weight does
 			loss(.5).Add(loss(2)).Add(in[1].Mul(in[1]).SumAll()).Backward()             // twice in a graph, and by another operator
@@ -123,7 +131,11 @@ func TestGradientsOfLayersAddUp(t *testing.T) {
 			}
 			return grads
 		}
-		torch.Scope(func() { near(t, l.name, add(l.fused), add(l.plain), 1e-6) })
+		torch.Scope(func() {
+			want := add(torch.Float32, l.plain)
+			near(t, l.name, add(torch.Float32, l.fused), want, 1e-6)
+			near(t, l.name+" in bfloat16", add(torch.BFloat16, l.fused), want, 1e-2)
+		})
 	}
 }
 

@@ -25,7 +25,8 @@ inline bool differentiate(at::ArrayRef<at::Tensor> inputs) {
 template <class N>
 std::shared_ptr<N> make_node() { return std::shared_ptr<N>(new N, torch::autograd::deleteNode); }
 
-// record makes node the one that the gradients of outputs, one or a list, go to, and through it to the inputs.
+// record makes node the one that the gradients of outputs, one or a list, go to, and through it to the inputs, of which some may
+// be undefined.
 template <class N, class Outputs>
 void record(const std::shared_ptr<N> &node, Outputs &outputs, const variable_list &inputs) {
 	node->set_next_edges(torch::autograd::collect_next_edges(inputs));

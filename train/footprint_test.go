@@ -12,7 +12,8 @@ import (
 )
 
 // TestFootprintIsNearWhatWasMeasured: the peaks of docs/benchmarks.md, measured by ibot bench step,
-// which lacks the 100 MiB that a run has for its loader and pictures.
+// which lacks the 100 MiB that a run has for its loader and pictures. Those of 0 and 2 bytes packed, but for one, are from before
+// torch/allocator.cpp, and a little high.
 func TestFootprintIsNearWhatWasMeasured(t *testing.T) {
 	for _, test := range []struct {
 		arch, precision string
@@ -23,13 +24,13 @@ func TestFootprintIsNearWhatWasMeasured(t *testing.T) {
 		{"vit_small", "fp32", 0, 16, train.Saving{}, 4611},
 		{"vit_small", "fp32", 0, 16, train.Saving{MicroBatch: 4}, 1903},
 		{"vit_small", "fp32", 0, 16, train.Saving{MicroBatch: 2}, 1429},
-		{"vit_small", "fp32", 0, 16, train.Saving{Recompute: true}, 1642},
-		{"vit_small", "fp32", 4, 16, train.Saving{}, 4125},
-		{"vit_small", "fp32", 4, 16, train.Saving{MicroBatch: 4}, 2058},
-		{"vit_small", "fp32", 4, 16, train.Saving{Recompute: true}, 1967},
-		{"vit_small", "bf16", 4, 16, train.Saving{}, 2993},
-		{"vit_small", "bf16", 4, 16, train.Saving{MicroBatch: 4}, 1778},
-		{"vit_small", "bf16", 4, 16, train.Saving{Recompute: true}, 1786},
+		{"vit_small", "fp32", 0, 16, train.Saving{Recompute: true}, 1320},
+		{"vit_small", "fp32", 4, 16, train.Saving{}, 3820},
+		{"vit_small", "fp32", 4, 16, train.Saving{MicroBatch: 4}, 1955},
+		{"vit_small", "fp32", 4, 16, train.Saving{Recompute: true}, 1652},
+		{"vit_small", "bf16", 4, 16, train.Saving{}, 2717},
+		{"vit_small", "bf16", 4, 16, train.Saving{MicroBatch: 4}, 1664},
+		{"vit_small", "bf16", 4, 16, train.Saving{Recompute: true}, 1567},
 		{"vit_small", "bf16", 2, 16, train.Saving{}, 2751},
 		{"vit_small", "bf16", 2, 16, train.Saving{MicroBatch: 8}, 2020},
 		{"vit_small", "bf16", 2, 16, train.Saving{MicroBatch: 4}, 1599},
@@ -37,7 +38,7 @@ func TestFootprintIsNearWhatWasMeasured(t *testing.T) {
 		{"vit_small", "bf16", 2, 16, train.Saving{Recompute: true}, 1596},
 		{"vit_small", "bf16", 2, 16, train.Saving{MicroBatch: 8, Recompute: true}, 1423},
 		{"vit_small", "bf16", 2, 16, train.Saving{MicroBatch: 4, Recompute: true}, 1318},
-		{"swin_tiny", "fp32", 0, 8, train.Saving{MicroBatch: 2}, 1882},
+		{"swin_tiny", "fp32", 4, 8, train.Saving{MicroBatch: 2}, 2016},
 	} {
 		c := benchConfig()
 		c.BatchSize, c.Arch, c.Precision, c.Device = test.batch, test.arch, test.precision, "cpu"
