@@ -62,14 +62,13 @@ type blockOfSome struct {
 func (b *blockOfSome) Forward(m nn.Mode, x *torch.Tensor) *torch.Tensor {
 	return torch.Tidy(func() *torch.Tensor {
 		B, T, D := x.Size(0), x.Size(1), x.Size(2)
-		choose := func(x *torch.Tensor) *torch.Tensor { return x.Reshape(B*T, D).IndexSelect(0, rows(b.tokens, T, nil)) }
-		var y *torch.Tensor
 		kept, scale := b.DropPath.Kept(m, B)
-		if len(kept) == 0 {
-			y = choose(x)
-		} else {
-			normed, x := b.Norm1.Fork(x, kept)
-			y = choose(x)
+		var normed *torch.Tensor
+		if len(kept) > 0 {
+			normed, x = b.Norm1.Fork(x, kept)
+		}
+		y := x.Reshape(B*T, D).IndexSelect(0, rows(b.tokens, T, nil))
+		if len(kept) > 0 {
 			some, at := b.of(kept)
 			attended := torch.SelfAttention(b.Attn.QKV.Forward(normed), b.Attn.NumHeads) // (kept, T, D)
 			attended = attended.Reshape(len(kept)*T, D).IndexSelect(0, rows(some, T, kept))

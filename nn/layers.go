@@ -81,7 +81,7 @@ func (l *LayerNorm) Forward(x *torch.Tensor) *torch.Tensor {
 
 // ForLinear is Forward for a linear layer that follows: the result has the type of its products.
 func (l *LayerNorm) ForLinear(x *torch.Tensor) *torch.Tensor {
-	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps, nil)
+	return x.LayerNormForLinear(l.Weight, l.Bias, l.Eps)
 }
 
 // Fork is ForLinear for some samples of x (B, ...), which normed has alone; they are in ascending order, and nil means all. What becomes of

@@ -16,17 +16,15 @@ namespace {
 template <class F>
 at::Tensor weight_gradient_of(const torch::autograd::Node &node, size_t output, int64_t N, int64_t K, F f) {
 	auto *end = c10::GradMode::is_enabled() ? nullptr : dynamic_cast<torch::autograd::AccumulateGrad *>(node.next_edge(output).function.get());
-	if (end != nullptr) {
-		const at::Tensor &sum = end->variable.grad();
-		if (sum.defined() && sum.scalar_type() == at::kFloat && sum.device().is_cpu() && sum.is_contiguous() && sum.numel() == N * K) {
-			f(sum, true);
-			sum.unsafeGetTensorImpl()->bump_version();
-			return {};
-		}
+	const at::Tensor sum = end == nullptr ? at::Tensor() : end->variable.grad();
+	if (sum.defined() && sum.scalar_type() == at::kFloat && sum.device().is_cpu() && sum.is_contiguous() && sum.numel() == N * K) {
+		f(sum, true);
+		sum.unsafeGetTensorImpl()->bump_version();
+		return {};
 	}
 	auto dw = at::empty({N, K}, at::kFloat);
 	f(dw, false);
-	if (end == nullptr || end->variable.grad().defined()) return dw;
+	if (end == nullptr || sum.defined()) return dw;
 	end->variable.mutable_grad() = dw;
 	return {};
 }

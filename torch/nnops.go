@@ -51,34 +51,34 @@ func (t *Tensor) MLP(w1, b1, w2, b2 *Tensor) *Tensor {
 
 // LayerNorm normalises over the last axis, then scales by w and shifts by b. It keeps the type of t.
 func (t *Tensor) LayerNorm(w, b *Tensor, eps float64) *Tensor {
-	return t.layerNorm(w, b, eps, false, nil)
+	return t.layerNorm(w, b, eps, false)
 }
 
 // LayerNormForLinear is [Tensor.LayerNorm] for a linear layer that follows: under [Autocast] the result may have
-// the type that the layer's product would cast it to. It takes the samples (in ascending order along the first axis) that
-// are named, or all for nil.
-func (t *Tensor) LayerNormForLinear(w, b *Tensor, eps float64, samples []int) *Tensor {
-	return t.layerNorm(w, b, eps, true, samples)
+// the type that the layer's product would cast it to.
+func (t *Tensor) LayerNormForLinear(w, b *Tensor, eps float64) *Tensor {
+	return t.layerNorm(w, b, eps, true)
 }
 
-func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool, samples []int) *Tensor {
+func (t *Tensor) layerNorm(w, b *Tensor, eps float64, forLinear bool) *Tensor {
 	if fusedHere(t) && w.DType() == Float32 {
-		return opFusedLayerNorm.one(t, w, b, eps, forLinear, optional(samples))
-	}
-	if samples != nil {
-		t = t.IndexSelect(0, t.numbers(samples))
+		return opFusedLayerNorm.one(t, w, b, eps, forLinear)
 	}
 	return opLayerNorm.one(t, []int{w.Size(0)}, w, b, eps)
 }
 
-// Fork returns [Tensor.LayerNormForLinear] and t, to which a branch of the normed one is to be added: it is t with a gradient that goes
-// through the norm, where both meet in one pass.
+// Fork returns [Tensor.LayerNormForLinear] of the samples that are named, in ascending order along the first axis, or of all for nil; and t, to
+// which a branch of the normed one is to be added: it is t with a gradient that goes through the norm, where both meet in one pass.
 func (t *Tensor) Fork(w, b *Tensor, eps float64, samples []int) (normed, same *Tensor) {
 	if fusedHere(t) && w.DType() == Float32 {
 		both := opFork.all(t, w, b, eps, optional(samples))
 		return both[0], both[1]
 	}
-	return t.LayerNormForLinear(w, b, eps, samples), t
+	some := t
+	if samples != nil {
+		some = t.IndexSelect(0, t.numbers(samples))
+	}
+	return some.LayerNormForLinear(w, b, eps), t
 }
 
 // AddBranch returns t (B, ...) + scale r, of the type of t. Where samples are named, in ascending order along the first

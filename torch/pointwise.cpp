@@ -209,8 +209,8 @@ variable_list normed(const at::Tensor &given, const at::Tensor &weight, const at
 	return out;
 }
 
-at::Tensor layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product, at::OptionalIntArrayRef samples) {
-	return normed(x, weight, bias, eps, for_product, samples, false)[0];
+at::Tensor layer_norm(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, double eps, bool for_product) {
+	return normed(x, weight, bias, eps, for_product, c10::nullopt, false)[0];
 }
 
 // fork returns x normed for a product, and x, which a branch of the normed one will be added to. So the gradients of both come to one node, which adds
@@ -280,7 +280,7 @@ at::Tensor add_branch(const at::Tensor &given_x, const at::Tensor &given_r, doub
 
 TORCH_LIBRARY_FRAGMENT(ibot, m) {
 	m.def("gelu(Tensor x) -> Tensor", gelu);
-	m.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps, bool for_product, int[]? samples) -> Tensor", layer_norm);
+	m.def("layer_norm(Tensor x, Tensor weight, Tensor bias, float eps, bool for_product) -> Tensor", layer_norm);
 	m.def("fork(Tensor x, Tensor weight, Tensor bias, float eps, int[]? samples) -> (Tensor, Tensor)", fork);
 	m.def("add_branch(Tensor x, Tensor branch, float scale, int[]? samples) -> Tensor", add_branch);
 }

@@ -201,14 +201,14 @@ func TestLayerNormForLinear(t *testing.T) {
 	torch.Scope(func() {
 		x := torch.New(normal(1, 1, 6*32), 6, 32)
 		w, b := torch.Ones(torch.Float32, torch.CPU, 32), torch.Zeros(torch.Float32, torch.CPU, 32)
-		if got := x.LayerNormForLinear(w, b, 1e-6, nil).DType(); got != torch.Float32 {
+		if got := x.LayerNormForLinear(w, b, 1e-6).DType(); got != torch.Float32 {
 			t.Errorf("without autocast: %v", got)
 		}
 		torch.Autocast(torch.CPU, torch.BFloat16, func() {
 			if got := x.LayerNorm(w, b, 1e-6).DType(); got != torch.Float32 {
 				t.Errorf("LayerNorm under autocast: %v", got)
 			}
-			y := x.LayerNormForLinear(w, b, 1e-6, nil)
+			y := x.LayerNormForLinear(w, b, 1e-6)
 			if got := y.DType(); got != torch.BFloat16 {
 				t.Errorf("LayerNormForLinear under autocast: %v", got)
 			}
@@ -228,7 +228,7 @@ func TestPointwiseErrors(t *testing.T) {
 		{"width", func() { zeros(2, 8).LayerNorm(zeros(7), zeros(7), 1e-6) }, "(..., D)"},
 		{"shape", func() { zeros(2, 8).AddBranch(zeros(2, 7), 1, nil) }, "same shape"},
 		{"samples", func() { zeros(2, 8).AddBranch(zeros(2, 8), 1, []int{0, 2}) }, "samples below 2"},
-		{"order", func() { zeros(2, 8).LayerNormForLinear(zeros(8), zeros(8), 1e-6, []int{1, 0}) }, "ascending"},
+		{"order", func() { zeros(2, 8).Fork(zeros(8), zeros(8), 1e-6, []int{1, 0}) }, "ascending"},
 		{"number", func() { zeros(2, 8).AddBranch(zeros(2, 8), 1, []int{1}) }, "of 1 samples"},
 		{"pairs", func() { torch.LerpAll_([]*torch.Tensor{zeros(3)}, []*torch.Tensor{zeros(4)}, .5) }, "one shape"},
 	} {

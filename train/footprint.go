@@ -81,8 +81,11 @@ func (f footprint) activations(b backbone.BlockShape) float64 {
 	return float64(b.Tokens) * (4*2*float64(b.Dim) + f.product()*(6*float64(b.Dim)+inside))
 }
 
-// peak is the estimate of the greatest memory of a step, in bytes. Dropped branches and the last block, computed for some tokens, leave out
-// more than the allocator loses between tensors, as measured on the CPU; a GPU's drops nothing.
+// leftOnCPU is what is left of the activations, as measured: dropped branches, and the last block, which is computed for some tokens, leave out
+// more than the allocator loses between tensors. A GPU computes them all.
+const leftOnCPU = .85
+
+// peak is the estimate of the greatest memory of a step, in bytes.
 func (f footprint) peak(s Saving) float64 {
 	m := float64(f.BatchSize)
 	if s.MicroBatch > 0 {
@@ -107,7 +110,7 @@ func (f footprint) peak(s Saving) float64 {
 		backward = widest
 	}
 	if f.cpu {
-		left = .85
+		left = leftOnCPU
 	}
 	pixels := 4 * float64(f.InChans*(f.GlobalCropsNumber*f.ImgSize*f.ImgSize+f.LocalCropsNumber*f.LocalSize*f.LocalSize))
 	return f.fixed + m*pixels + left*max(m*graph+max(m*backward, f.head(m, s)), m*f.teacher())

@@ -44,14 +44,13 @@ func TimeStep(ctx context.Context, c Config, d torch.Device, n int) (StepTime, e
 	var t StepTime
 	var all []StepTime
 	err := eachStep(c, d, func(m *method.Model, step func()) error {
-		for range warmUp {
-			step()
-		}
-		for range n {
+		for i := range warmUp + n {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			all = append(all, timePhases(m, step))
+			if timed := timePhases(m, step); i >= warmUp {
+				all = append(all, timed)
+			}
 		}
 		t.PeakMiB = PeakMiB()
 		for _, op := range torch.Profile(step) {
