@@ -44,6 +44,27 @@ var linears = []struct {
 	},
 }
 
+// layerInputs are leaves for the operators of [linears], of numbers that bfloat16 has too.
+func layerInputs(rows int, dtype torch.DType) (in [5]*torch.Tensor) {
+	for i, shape := range [][]int{{rows, 64}, {96, 64}, {96}, {32, 96}, {32}} {
+		n := shape[0]
+		if len(shape) == 2 {
+			n *= shape[1]
+		}
+		in[i] = torch.New(normal(uint64(i), .3, n), shape...).To(torch.BFloat16).To(dtype).RequireGrad(true)
+	}
+	return in
+}
+
+// withProducts calls f so that matrix products are made in the precision.
+func withProducts(precision torch.DType, f func()) {
+	if precision == torch.BFloat16 {
+		torch.Autocast(torch.CPU, precision, f)
+	} else {
+		f()
+	}
+}
+
 // runLayer returns the output and the gradients of the inputs, of products in float64, float32 or bfloat16.
 func runLayer(rows int, precision torch.DType, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (out []float64, grads [5][]float64) {
 	dtype := precision
@@ -51,21 +72,9 @@ func runLayer(rows int, precision torch.DType, f func(x, w1, b1, w2, b2 *torch.T
 		dtype = torch.Float32
 	}
 	torch.Scope(func() {
-		var in [5]*torch.Tensor
-		for i, shape := range [][]int{{rows, 64}, {96, 64}, {96}, {32, 96}, {32}} {
-			n := shape[0]
-			if len(shape) == 2 {
-				n *= shape[1]
-			}
-			in[i] = torch.New(normal(uint64(i), .3, n), shape...).To(torch.BFloat16).To(dtype).RequireGrad(true)
-		}
+		in := layerInputs(rows, dtype)
 		var y *torch.Tensor
-		call := func() { y = f(in[0], in[1], in[2], in[3], in[4]) }
-		if precision == torch.BFloat16 {
-			torch.Autocast(torch.CPU, precision, call)
-		} else {
-			call()
-		}
+		withProducts(precision, func() { y = f(in[0], in[1], in[2], in[3], in[4]) })
 		dy := torch.New(normal(9, 1, y.Numel()), y.Shape()...).To(torch.BFloat16)
 		y.To(dtype).Mul(dy.To(dtype)).SumAll().Backward()
 		out = torch.Read[float64](y)
@@ -99,43 +108,40 @@ func TestLayersEqualThePlainForm(t *testing.T) {
 // Layers add their weight's gradient to the one that is there, whoever made that.
 func TestGradientsOfLayersAddUp(t *testing.T) {
 	noLeak(t)
-	for _, l := range linears {
-		add := func(precision torch.DType, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (grads []float64) {
-			in := [5]*torch.Tensor{}
-			for i, shape := range [][]int{{70, 64}, {96, 64}, {96}, {32, 96}, {32}} {
-				n := shape[0]
-				if len(shape) == 2 {
-					n *= shape[1]
+	ones := func(shape ...int) *torch.Tensor { return torch.Ones(torch.Float32, torch.CPU, shape...) }
+	for before, first := range map[string]func() *torch.Tensor{
+		"none":                      func() *torch.Tensor { return nil },
+		"one":                       func() *torch.Tensor { return ones(96, 64) },
+		"one that lies differently": func() *torch.Tensor { return ones(64, 96).Transpose(0, 1) },
+	} {
+		for _, l := range linears {
+			add := func(precision torch.DType, f func(x, w1, b1, w2, b2 *torch.Tensor) *torch.Tensor) (grads [5][]float64) {
+				in := layerInputs(70, torch.Float32)
+				loss := func(scale float64) (sum *torch.Tensor) {
+					withProducts(precision, func() {
+						y := f(in[0].MulScalar(scale), in[1], in[2], in[3], in[4]).To(torch.Float32)
+						sum = y.Mul(torch.New(normal(9, scale, y.Numel()), y.Shape()...)).SumAll()
+					})
+					return sum
 				}
-				in[i] = torch.New(normal(uint64(i), .3, n), shape...).RequireGrad(true)
+				in[1].SetGrad(first())
+				loss(.5).Add(loss(2)).Add(in[1].Mul(in[1]).SumAll()).Backward() // twice in a graph, and by another operator
+				loss(1).Backward()                                              // and again
+				for i := range in {
+					if g := in[i].Grad(); g != nil {
+						grads[i] = torch.Read[float64](g)
+					}
+				}
+				return grads
 			}
-			loss := func(scale float64) (sum *torch.Tensor) {
-				call := func() {
-					y := f(in[0].MulScalar(scale), in[1], in[2], in[3], in[4]).To(torch.Float32)
-					sum = y.Mul(torch.New(normal(9, scale, y.Numel()), y.Shape()...)).SumAll()
+			torch.Scope(func() {
+				want, single, half := add(torch.Float32, l.plain), add(torch.Float32, l.fused), add(torch.BFloat16, l.fused)
+				for i := range want {
+					near(t, fmt.Sprintf("%s after %s, gradient %d", l.name, before, i), single[i], want[i], 1e-6)
+					near(t, fmt.Sprintf("%s in bfloat16 after %s, gradient %d", l.name, before, i), half[i], want[i], 1e-2)
 				}
-				if precision == torch.BFloat16 {
-					torch.Autocast(torch.CPU, precision, call)
-				} else {
-					call()
-				}
-				return sum
-			}
-			in[1].SetGrad(torch.Ones(torch.Float32, torch.CPU, 64, 96).Transpose(0, 1)) // which does not lie as the weight does
-			loss(.5).Add(loss(2)).Add(in[1].Mul(in[1]).SumAll()).Backward()             // twice in a graph, and by another operator
-			loss(1).Backward()                                                          // and again
-			for _, t := range in[:4] {
-				if g := t.Grad(); g != nil {
-					grads = append(grads, torch.Read[float64](g)...)
-				}
-			}
-			return grads
+			})
 		}
-		torch.Scope(func() {
-			want := add(torch.Float32, l.plain)
-			near(t, l.name, add(torch.Float32, l.fused), want, 1e-6)
-			near(t, l.name+" in bfloat16", add(torch.BFloat16, l.fused), want, 1e-2)
-		})
 	}
 }
 
